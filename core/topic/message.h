@@ -1,0 +1,64 @@
+// A message on its way: immutable, reference counted, its bytes stored once however many subscribers it has.
+// message_ref/unref from any thread; a borrowed message only by the thread that made it.
+// Must not know sessions, connections or wire packets other than the encoded property block it carries along.
+#ifndef NOCTULE_TOPIC_MESSAGE_H
+#define NOCTULE_TOPIC_MESSAGE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/str.h"
+
+/**
+ * Owned messages live on the heap, their topic, properties and payload behind the structure. A borrowed message
+ * (references == 0) lives on its maker's stack and points into somebody's input buffer: whoever keeps it past the call
+ * takes message_keep of it, which copies at most once.
+ */
+struct message {
+    _Atomic uint32_t references; ///< 0: borrowed
+    uint8_t qos;
+    bool retain;         ///< as published
+    bool from_system;    ///< published by the broker or a plugin, not by a client
+    uint8_t origin;      ///< 1 + index of the plugin instance that published it; 0: none
+    uint64_t publisher;  ///< session id of the publishing client (No Local); 0: none
+    uint64_t expires_ms; ///< monotonic time at which it expires; 0: never
+    struct str topic;
+    struct str payload;
+    struct str properties;    ///< encoded properties that travel with the message, without their length [v5 3.3.2.3]
+    struct message *kept;     ///< of a borrowed message: the owned copy once made (holds one reference)
+};
+
+/** An owned copy with one reference, or NULL when memory is out. */
+struct message *message_new(const struct message *from);
+
+/** Takes one more reference of an owned message. */
+static inline struct message *message_ref(struct message *message)
+{
+    atomic_fetch_add_explicit(&message->references, 1, memory_order_relaxed);
+    return message;
+}
+
+/** Gives back one reference; the last one frees. NULL is fine. */
+void message_unref(struct message *message);
+
+/** A reference to keep: of the message itself when owned, of its one copy when borrowed. NULL when memory is out. */
+struct message *message_keep(struct message *message);
+
+/** For the maker of a borrowed message, at the end: drops the copy's first reference, if a copy was made. */
+static inline void message_release(struct message *message)
+{
+    if (message->kept)
+        message_unref(message->kept);
+}
+
+/** Bytes a message counts for against limits: topic, properties, payload and the structure. */
+static inline uint64_t message_weight(const struct message *message)
+{
+    return sizeof *message + message->topic.length + message->payload.length + message->properties.length;
+}
+
+/** Bytes of all owned messages alive in this process (for statistics). */
+uint64_t message_bytes_alive(void);
+
+#endif
