@@ -1,0 +1,109 @@
+// The settings of a broker: noctule.yaml read, checked and turned into plain C.
+// Main thread makes and frees them; read-only in between, from any thread.
+// Knows nothing of sockets and of what plugins' own configuration means.
+#ifndef NOCTULE_CONFIG_SETTINGS_H
+#define NOCTULE_CONFIG_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/tree.h"
+#include "core/base/diagnostics.h"
+#include "core/base/log.h"
+
+/** `default_access`: what a client may do where no plugin in force authorizes. */
+enum settings_access { SETTINGS_DENY, SETTINGS_ALLOW };
+
+/** `deny_action`: what a client of MQTT 3.x meets whose PUBLISH is denied. */
+enum settings_deny { SETTINGS_DENY_DROP, SETTINGS_DENY_DISCONNECT };
+
+/** `on_error` of a plugin: what an error or a timeout of it counts as. */
+enum settings_on_error { SETTINGS_ERROR_DENY, SETTINGS_ERROR_NEXT };
+
+struct listener_settings {
+    const char *name;
+    struct place place; ///< of the list's item
+    struct place bind_place;
+    const char *host; ///< an address without brackets, or a name to resolve; never empty
+    uint16_t port;    ///< 0: the system chooses one
+    const char *bind; ///< as written
+
+    /** Indexes into `plugins`, in the order of the chain; "all" is spelled out. */
+    size_t *chain;
+    size_t chain_count;
+
+    bool allow_anonymous;     ///< the listener's own, or else that of the broker
+    uint64_t max_connections; ///< of this listener; never more than limits.connections
+};
+
+struct plugin_settings {
+    const char *name; ///< of the instance
+    struct place place;
+    const char *module; ///< base name of the shared object, without .so; NULL when `path` is given
+    const char *path;   ///< absolute or relative to the current folder; NULL: look for `module`
+    enum settings_on_error on_error;
+    bool required;
+    uint64_t timeout_ms;
+    struct config_node *config; ///< a map, never NULL; its keys are the plugin's own
+};
+
+/** Every bound a client can meet. None means "without bound" unless it says so. */
+struct limit_settings {
+    uint64_t connections;
+    uint64_t sessions;          ///< connected or not
+    uint64_t packet_size;       ///< bytes of a whole packet, both ways
+    uint64_t inflight;          ///< Receive Maximum, each way, 1 to 65535
+    uint64_t queued_messages;   ///< per session
+    uint64_t queued_bytes;      ///< per session
+    uint64_t send_buffer;       ///< bytes that wait for one socket before messages stay in the queue
+    uint64_t subscriptions;     ///< per session
+    uint64_t topic_levels;      ///< of a topic name or filter
+    uint64_t topic_aliases;     ///< each way, 0 to 65535
+    uint64_t retained_messages; ///< of the broker
+    uint64_t retained_bytes;    ///< of the broker
+    uint64_t pending_decisions; ///< of the broker
+    uint64_t session_expiry_ms; ///< at most UINT32_MAX seconds
+    uint64_t keep_alive_ms;     ///< longest keep alive, at most 65535 seconds; 0: what the client asks for
+    uint64_t connect_timeout_ms;
+    uint64_t send_timeout_ms; ///< without progress on a full socket; 0: never
+};
+
+struct settings {
+    unsigned workers;        ///< 0: as many as there are cores
+    unsigned helper_threads; ///< for plugins that block; 0: as many as there are cores, at least 2
+    bool allow_anonymous;
+    enum settings_access default_access;
+    enum settings_deny deny_action;
+    struct listener_settings *listeners; ///< at least one
+    size_t listener_count;
+    struct plugin_settings *plugins; ///< in list order
+    size_t plugin_count;
+    struct limit_settings limits;
+    enum log_level log_level;
+    enum log_format log_format;
+    struct config_tree *tree; ///< owns every string and node above
+};
+
+/**
+ * Reads and checks the file at `path`. All errors and warnings are collected in `diagnostics`; NULL when
+ * there was an error. The caller frees the result with settings_free.
+ */
+struct settings *settings_load(const char *path, struct diagnostics *diagnostics);
+
+/**
+ * The settings for a first look: one listener on the loopback address, file-auth and acl-file with
+ * users.passwd and users.acl in `state_folder`, whose files this function neither reads nor makes.
+ */
+struct settings *settings_default(const char *state_folder, struct diagnostics *diagnostics);
+
+/** The YAML that settings_default reads, where ${NOCTULE_STATE} is the state folder. */
+const char *settings_default_text(void);
+
+/** As settings_load, from a tree in hand, which is taken: it is freed when NULL is returned. */
+struct settings *settings_take(struct config_tree *tree, struct diagnostics *diagnostics);
+
+/** Frees the settings and their tree. NULL does nothing. */
+void settings_free(struct settings *settings);
+
+#endif
