@@ -1,0 +1,117 @@
+// A connection's bytes: reads what the socket has in one call, gathers what is to be written until the turn's end.
+// Only the thread of the worker it is attached to.
+// Must not know what the bytes mean. The transport (plain TCP here) is a small table of functions underneath.
+#ifndef NOCTULE_NET_STREAM_H
+#define NOCTULE_NET_STREAM_H
+
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/net/worker.h"
+
+struct stream;
+
+/** What a transport does. Results as read(2) and write(2): -1 with errno, EAGAIN included; read returns 0 at the end. */
+struct transport {
+    const char *name;
+    ssize_t (*read)(struct stream *stream, void *buffer, size_t size);
+    ssize_t (*write)(struct stream *stream, const void *data, size_t size);
+    void (*close)(struct stream *stream); ///< closes the descriptor and frees transport state
+};
+
+extern const struct transport transport_tcp;
+
+struct stream_events {
+    /**
+     * Bytes have come: `length` of them at `data`, everything not yet consumed. Returns how many were consumed; the rest is
+     * kept and offered again with more. `*wanted` may be set to the number of bytes below which another call is useless.
+     * May call stream_pause; must not free the stream, may call stream_close.
+     */
+    size_t (*received)(struct stream *stream, const uint8_t *data, size_t length, size_t *wanted);
+    /** Output that had risen above the high mark has fallen below the low one. */
+    void (*drained)(struct stream *stream);
+    /** The peer has gone, an error occurred, or stream_close was called and its output is flushed: the last call; may free. */
+    void (*closed)(struct stream *stream, int error);
+};
+
+/** A large piece of output that is not copied: released once sent (or given up). */
+struct stream_block {
+    const void *data;
+    size_t length;
+    void (*release)(void *owner);
+    void *owner;
+};
+
+struct output;
+
+/** Embedded in its owner. Sized for many idle connections: buffers exist only while there is something in them. */
+struct stream {
+    const struct transport *transport;
+    const struct stream_events *events;
+    struct worker *worker;
+    void *transport_state;
+    uint8_t *input; ///< bytes kept for later
+    uint32_t input_length;
+    uint32_t input_capacity;
+    struct output *output; ///< NULL: nothing to write
+    struct turn_task flush;
+    struct event event;
+    int fd;
+    bool paused : 1;    ///< do not read
+    bool writing : 1;   ///< waits until the socket takes more
+    bool above : 1;     ///< above the high mark; `drained` will be called
+    bool closing : 1;   ///< close once flushed
+    bool closed : 1;
+    bool receiving : 1; ///< inside `received`
+    bool readable : 1;  ///< bytes are kept that were not offered yet (arrived while paused)
+};
+
+enum { STREAM_HIGH_MARK = 256 * 1024, STREAM_LOW_MARK = 64 * 1024, STREAM_READ_SIZE = 128 * 1024 };
+
+/** Takes the descriptor `fd` (non-blocking). The stream starts detached. */
+void stream_init(struct stream *stream, int fd, const struct transport *transport, const struct stream_events *events);
+
+/** Attaches to the calling worker's loop and starts to read (bytes kept from before are offered first, at once). */
+void stream_attach(struct stream *stream, struct worker *worker);
+
+/** Takes the stream out of its worker's loop, bytes kept, so that another worker may attach it. Output must be empty. */
+void stream_detach(struct stream *stream);
+
+/** Stops offering and reading bytes until stream_resume. */
+void stream_pause(struct stream *stream);
+
+/** Goes on; kept bytes are offered from the end of this turn on, never from inside this call. */
+void stream_resume(struct stream *stream);
+
+/**
+ * Room for `size` bytes at the end of the output; NULL when memory is out or the stream is closing. Fill it, then call
+ * stream_commit with the bytes used before anything else is called on this stream. They leave at the end of the turn.
+ */
+uint8_t *stream_reserve(struct stream *stream, size_t size);
+void stream_commit(struct stream *stream, size_t size);
+
+/** Appends `length` bytes; false when memory is out or the stream is closing. */
+bool stream_write(struct stream *stream, const void *data, size_t length);
+
+/** Appends a block without copying it; takes it, also on failure. */
+bool stream_write_block(struct stream *stream, struct stream_block block);
+
+/** Bytes of output not yet taken by the socket. */
+size_t stream_pending(const struct stream *stream);
+
+/** Whether more output should wait for `drained`. Tries to write first, so a reader that keeps up is never "above". */
+bool stream_is_full(struct stream *stream);
+
+/** Closes after what is in the output has been written, or after `linger_ms`; nothing more is read. `closed` is called. */
+void stream_close(struct stream *stream, uint64_t linger_ms);
+
+/** Closes at once; `closed` is called at the end of the turn. */
+void stream_abort(struct stream *stream);
+
+/** Frees buffers and descriptor of a stream that is not attached (e.g. between two workers). Calls nobody. */
+void stream_destroy(struct stream *stream);
+
+#endif
