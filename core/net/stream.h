@@ -1,6 +1,6 @@
-// A connection's bytes: reads what the socket has in one call, gathers what is to be written until the turn's end.
-// Only the thread of the worker it is attached to.
-// Must not know what the bytes mean. The transport (plain TCP here) is a small table of functions underneath.
+// A connection's bytes: reads what the socket has in one call, gathers what is to be written until the turn's
+// end. Only the thread of the worker it is attached to. Must not know what the bytes mean. The transport
+// (plain TCP here) is a small table of functions underneath.
 #ifndef NOCTULE_NET_STREAM_H
 #define NOCTULE_NET_STREAM_H
 
@@ -9,16 +9,18 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "core/net/worker.h"
 
 struct stream;
 
-/** What a transport does. Results as read(2) and write(2): -1 with errno, EAGAIN included; read returns 0 at the end. */
+/** What a transport does. Results as read(2) and writev(2): -1 with errno, EAGAIN included; read returns 0 at
+ * the end. */
 struct transport {
     const char *name;
     ssize_t (*read)(struct stream *stream, void *buffer, size_t size);
-    ssize_t (*write)(struct stream *stream, const void *data, size_t size);
+    ssize_t (*write)(struct stream *stream, const struct iovec *pieces, int count);
     void (*close)(struct stream *stream); ///< closes the descriptor and frees transport state
 };
 
@@ -26,14 +28,16 @@ extern const struct transport transport_tcp;
 
 struct stream_events {
     /**
-     * Bytes have come: `length` of them at `data`, everything not yet consumed. Returns how many were consumed; the rest is
-     * kept and offered again with more. `*wanted` may be set to the number of bytes below which another call is useless.
-     * May call stream_pause; must not free the stream, may call stream_close.
+     * Bytes have come: `length` of them at `data`, everything not yet consumed. Returns how many were
+     * consumed; the rest is kept and offered again with more. `*wanted` may be set to the number of bytes
+     * below which another call is useless. May call stream_pause; must not free the stream, may call
+     * stream_close.
      */
     size_t (*received)(struct stream *stream, const uint8_t *data, size_t length, size_t *wanted);
     /** Output that had risen above the high mark has fallen below the low one. */
     void (*drained)(struct stream *stream);
-    /** The peer has gone, an error occurred, or stream_close was called and its output is flushed: the last call; may free. */
+    /** The peer has gone, an error occurred, or stream_close was called and its output is flushed: the last
+     * call; may free. */
     void (*closed)(struct stream *stream, int error);
 };
 
@@ -47,7 +51,12 @@ struct stream_block {
 
 struct output;
 
-/** Embedded in its owner. Sized for many idle connections: buffers exist only while there is something in them. */
+/** Buffers of one worker that wait for their next use. */
+struct stream_pool *stream_pool_new(void);
+void stream_pool_free(struct stream_pool *pool);
+
+/** Embedded in its owner. Sized for many idle connections: buffers exist only while there is something in
+ * them. */
 struct stream {
     const struct transport *transport;
     const struct stream_events *events;
@@ -56,29 +65,45 @@ struct stream {
     uint8_t *input; ///< bytes kept for later
     uint32_t input_length;
     uint32_t input_capacity;
+    uint32_t input_wanted; ///< `received` is not called with less
     struct output *output; ///< NULL: nothing to write
-    struct turn_task flush;
+    struct turn_task task; ///< flush, offer kept bytes or close, at the end of the turn
     struct event event;
+    struct linger *linger; ///< while closing
+    uint32_t moved_ms;     ///< lower bits of the time when the socket last took something, while `writing`
     int fd;
-    bool paused : 1;    ///< do not read
-    bool writing : 1;   ///< waits until the socket takes more
-    bool above : 1;     ///< above the high mark; `drained` will be called
-    bool closing : 1;   ///< close once flushed
+    short interest;   ///< EV_READ, EV_WRITE as registered with the loop
+    bool paused : 1;  ///< do not read
+    bool writing : 1; ///< waits until the socket takes more
+    bool above : 1;   ///< above the high mark; `drained` will be called
+    bool closing : 1; ///< close once flushed
     bool closed : 1;
+    bool aborted : 1;
     bool receiving : 1; ///< inside `received`
-    bool readable : 1;  ///< bytes are kept that were not offered yet (arrived while paused)
+    bool offer : 1;     ///< kept bytes wait to be offered at the end of the turn
+    bool told : 1;      ///< `closed` has been called
 };
 
-enum { STREAM_HIGH_MARK = 256 * 1024, STREAM_LOW_MARK = 64 * 1024, STREAM_READ_SIZE = 128 * 1024 };
+enum { STREAM_READ_SIZE = 128 * 1024 };
+
+/** Output above `high` bytes makes a stream full; below a quarter of it, it has drained. Main thread; default
+ * 256 KiB. */
+void stream_set_high_mark(size_t high);
 
 /** Takes the descriptor `fd` (non-blocking). The stream starts detached. */
-void stream_init(struct stream *stream, int fd, const struct transport *transport, const struct stream_events *events);
+void stream_init(struct stream *stream, int fd, const struct transport *transport,
+                 const struct stream_events *events);
 
-/** Attaches to the calling worker's loop and starts to read (bytes kept from before are offered first, at once). */
+/** Attaches to the calling worker's loop and starts to read (bytes kept from before are offered first, at
+ * once). */
 void stream_attach(struct stream *stream, struct worker *worker);
 
-/** Takes the stream out of its worker's loop, bytes kept, so that another worker may attach it. Output must be empty. */
+/** Takes the stream out of its worker's loop, bytes kept, so that another worker may attach it. Output must
+ * be empty. */
 void stream_detach(struct stream *stream);
+
+/** Milliseconds since the socket last took output; 0 when it takes all there is. */
+uint64_t stream_stalled_ms(const struct stream *stream);
 
 /** Stops offering and reading bytes until stream_resume. */
 void stream_pause(struct stream *stream);
@@ -87,8 +112,9 @@ void stream_pause(struct stream *stream);
 void stream_resume(struct stream *stream);
 
 /**
- * Room for `size` bytes at the end of the output; NULL when memory is out or the stream is closing. Fill it, then call
- * stream_commit with the bytes used before anything else is called on this stream. They leave at the end of the turn.
+ * Room for `size` bytes at the end of the output; NULL when memory is out or the stream is closing. Fill it,
+ * then call stream_commit with the bytes used before anything else is called on this stream. They leave at
+ * the end of the turn.
  */
 uint8_t *stream_reserve(struct stream *stream, size_t size);
 void stream_commit(struct stream *stream, size_t size);
@@ -102,10 +128,15 @@ bool stream_write_block(struct stream *stream, struct stream_block block);
 /** Bytes of output not yet taken by the socket. */
 size_t stream_pending(const struct stream *stream);
 
-/** Whether more output should wait for `drained`. Tries to write first, so a reader that keeps up is never "above". */
+/** Whether more output should wait for `drained`. Tries to write first, so a reader that keeps up is never
+ * "above". */
 bool stream_is_full(struct stream *stream);
 
-/** Closes after what is in the output has been written, or after `linger_ms`; nothing more is read. `closed` is called. */
+/**
+ * Closes once the output has been written and the peer has closed its side too, so that what was written is
+ * not lost to a reset; after `linger_ms` in any case. What still comes in is thrown away. `closed` is called
+ * in the end.
+ */
 void stream_close(struct stream *stream, uint64_t linger_ms);
 
 /** Closes at once; `closed` is called at the end of the turn. */

@@ -41,13 +41,13 @@ struct post_list {
 
 struct worker {
     unsigned index;
-    unsigned count;          ///< of all workers
-    struct worker *peers;    ///< all workers, an array of `count`
+    unsigned count;       ///< of all workers
+    struct worker *peers; ///< all workers, an array of `count`
     struct event_base *base;
-    uint64_t now_ms;         ///< monotonic, read once per turn
+    uint64_t now_ms; ///< monotonic, read once per turn
     struct wheel wheel;
-    void *owner;             ///< per-worker state of the broker
-    void *plugins;           ///< per-worker state of the plugin host
+    void *owner;   ///< per-worker state of the broker
+    void *plugins; ///< per-worker state of the plugin host
     struct stream_pool *streams;
 
     struct turn_task *turn_first;
@@ -84,7 +84,8 @@ void workers_join(struct worker *workers);
 /** Frees loops and mailboxes, running what is still in the mailboxes first. */
 void workers_free(struct worker *workers);
 
-/** Runs the loop of `worker` in the calling thread, until worker->stopping: for programs without worker threads. */
+/** Runs the loop of `worker` in the calling thread, until worker->stopping: for programs without worker
+ * threads. */
 void worker_run(struct worker *worker);
 
 /** One turn of the loop in the calling thread; waits for something to happen when `wait`. */
@@ -97,8 +98,9 @@ struct worker *worker_current(void);
 void worker_post(struct worker *worker, struct post *post);
 
 /**
- * As worker_post to peer `target`, from a worker's thread: gathered until the end of the turn, one wake-up for all. Order
- * among the posts of one worker to one target is kept as long as the caller does not mix both kinds.
+ * As worker_post to peer `target`, from a worker's thread: gathered until the end of the turn, one wake-up
+ * for all. Order among the posts of one worker to one target is kept as long as the caller does not mix both
+ * kinds.
  */
 void worker_post_gathered(struct worker *from, unsigned target, struct post *post);
 

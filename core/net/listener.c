@@ -1,0 +1,176 @@
+#include "core/net/listener.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/log.h"
+#include "core/base/memory.h"
+#include "core/net/stream.h"
+
+enum {
+    ACCEPTS_PER_TURN = 64,
+    PAUSE_MS = 200, // after the process ran out of descriptors
+    BACKLOG = 4096,
+};
+
+struct listener_worker {
+    struct wheel_timer pause; // first: found again from the timer
+    struct event event;
+    struct listener *listener;
+    struct worker *worker;
+    accepted_fn *accepted;
+    void *argument;
+};
+
+struct listener {
+    int fd;
+    char address[ADDRESS_TEXT_MAX];
+    struct listener_worker *workers[WORKERS_MAX];
+};
+
+static _Atomic uint64_t pauses;
+
+uint64_t listener_pauses(void)
+{
+    return pauses;
+}
+
+static void address_text(const struct sockaddr_storage *address, char text[ADDRESS_TEXT_MAX])
+{
+    char host[INET6_ADDRSTRLEN] = "";
+    if (address->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
+        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
+        snprintf(text, ADDRESS_TEXT_MAX, "[%s]:%u", host, ntohs(in6->sin6_port));
+    } else {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+        inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+        snprintf(text, ADDRESS_TEXT_MAX, "%s:%u", host, ntohs(in->sin_port));
+    }
+}
+
+static int bind_one(const struct addrinfo *candidate)
+{
+    int fd = socket(candidate->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (candidate->ai_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    if (bind(fd, candidate->ai_addr, candidate->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+        return fd;
+    int why = errno;
+    close(fd);
+    errno = why;
+    return -1;
+}
+
+struct listener *listener_open(const char *host, uint16_t port, char **error)
+{
+    char service[8];
+    snprintf(service, sizeof service, "%u", port);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *candidates;
+    int failure = getaddrinfo(host, service, &hints, &candidates);
+    if (failure != 0) {
+        *error = str_format("cannot resolve %s: %s", host, gai_strerror(failure));
+        return NULL;
+    }
+    int fd = -1;
+    for (struct addrinfo *candidate = candidates; candidate && fd < 0; candidate = candidate->ai_next)
+        fd = bind_one(candidate);
+    int why = errno;
+    freeaddrinfo(candidates);
+    if (fd < 0) {
+        *error = str_format("cannot listen on %s port %u: %s", host, port, strerror(why));
+        return NULL;
+    }
+    struct listener *listener = memory_zalloc(sizeof *listener);
+    listener->fd = fd;
+    struct sockaddr_storage bound = {0};
+    socklen_t length = sizeof bound;
+    getsockname(fd, (struct sockaddr *)&bound, &length);
+    address_text(&bound, listener->address);
+    return listener;
+}
+
+const char *listener_address(const struct listener *listener)
+{
+    return listener->address;
+}
+
+static void pause_over(struct wheel_timer *timer, void *context)
+{
+    (void)context;
+    event_add(&((struct listener_worker *)timer)->event, NULL);
+}
+
+// Out of descriptors or memory: the waiting connections stay in the backlog, accepting goes on a little
+// later.
+static void pause_accepting(struct listener_worker *here, int why)
+{
+    event_del(&here->event);
+    wheel_start(&here->worker->wheel, &here->pause, here->worker->now_ms + PAUSE_MS, pause_over);
+    if (atomic_fetch_add(&pauses, 1) % 25 == 0)
+        log_warn("cannot accept connections on %s: %s; trying again every %d ms", here->listener->address,
+                 strerror(why), PAUSE_MS);
+}
+
+static void ready(evutil_socket_t fd, short what, void *argument)
+{
+    (void)what;
+    struct listener_worker *here = argument;
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        struct sockaddr_storage peer;
+        socklen_t length = sizeof peer;
+        int accepted = accept4(fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (accepted < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                pause_accepting(here, errno);
+            if (errno == ECONNABORTED || errno == EINTR)
+                continue;
+            return;
+        }
+        int on = 1;
+        setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        setsockopt(accepted, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+        char address[ADDRESS_TEXT_MAX];
+        address_text(&peer, address);
+        here->accepted(here->worker, accepted, address, here->argument);
+    }
+}
+
+void listener_attach(struct listener *listener, struct worker *worker, accepted_fn *accepted, void *argument)
+{
+    struct listener_worker *here = memory_zalloc(sizeof *here);
+    *here = (struct listener_worker){
+        .listener = listener, .worker = worker, .accepted = accepted, .argument = argument};
+    listener->workers[worker->index] = here;
+    event_assign(&here->event, worker->base, listener->fd, EV_READ | EV_PERSIST, ready, here);
+    event_add(&here->event, NULL);
+}
+
+void listener_detach(struct listener *listener, struct worker *worker)
+{
+    struct listener_worker *here = listener->workers[worker->index];
+    if (!here)
+        return;
+    event_del(&here->event);
+    wheel_stop(&here->pause);
+    free(here);
+    listener->workers[worker->index] = NULL;
+}
+
+void listener_close(struct listener *listener)
+{
+    close(listener->fd);
+    free(listener);
+}

@@ -1,0 +1,57 @@
+// What a stream has yet to write: bytes copied into one contiguous buffer, and large blocks by reference
+// between them. Only the stream's worker. Must not know the socket.
+#ifndef NOCTULE_NET_OUTPUT_H
+#define NOCTULE_NET_OUTPUT_H
+
+#include <sys/uio.h>
+
+#include "core/net/stream.h"
+
+struct output_block {
+    size_t at; ///< offset in `data` before which it goes
+    size_t sent;
+    struct stream_block block;
+};
+
+struct output {
+    struct output *next; ///< in the pool
+    uint8_t *data;
+    size_t start; ///< sent up to here
+    size_t end;
+    size_t capacity;
+    struct output_block *blocks;
+    size_t block_first;
+    size_t block_count;
+    size_t block_capacity;
+    size_t block_bytes; ///< of blocks, not yet sent
+};
+
+struct stream_pool {
+    struct output *free;
+    size_t bytes;     ///< capacity of all in `free`
+    uint8_t *scratch; ///< STREAM_READ_SIZE bytes into which sockets are read
+};
+
+/** An empty output from the pool, or a new one; NULL when memory is out. */
+struct output *output_new(struct stream_pool *pool);
+
+/** Gives an output back, releasing blocks that were not sent. */
+void output_free(struct stream_pool *pool, struct output *output);
+
+/** Room for `size` bytes at the end, or NULL. */
+uint8_t *output_reserve(struct output *output, size_t size);
+
+bool output_add_block(struct output *output, struct stream_block block);
+
+static inline size_t output_pending(const struct output *output)
+{
+    return output->end - output->start + output->block_bytes;
+}
+
+/** Describes up to `limit` pieces to write next; returns their number. */
+int output_pieces(const struct output *output, struct iovec *pieces, int limit);
+
+/** `size` bytes of them have been written. */
+void output_sent(struct output *output, size_t size);
+
+#endif

@@ -1,0 +1,314 @@
+#include "core/net/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/memory.h"
+#include "core/net/stream.h"
+
+// An idle worker wakes this often at the latest; its timers are never later than that.
+enum { TIMER_LIMIT_MS = 10000 };
+
+static _Thread_local struct worker *current;
+
+struct worker *worker_current(void)
+{
+    return current;
+}
+
+static void list_init(struct post_list *list)
+{
+    list->first = NULL;
+    list->last = &list->first;
+}
+
+static void list_append(struct post_list *list, struct post *post)
+{
+    post->next = NULL;
+    *list->last = post;
+    list->last = &post->next;
+}
+
+static void wake(struct worker *worker)
+{
+    uint64_t one = 1;
+    ssize_t n;
+    do
+        n = write(worker->wake_fd, &one, sizeof one);
+    while (n < 0 && errno == EINTR);
+}
+
+// Appends a whole list; wakes the worker only when its mailbox was empty.
+static void deliver(struct worker *worker, struct post_list *list, uint64_t count)
+{
+    pthread_mutex_lock(&worker->mail_lock);
+    bool was_empty = worker->mail.first == NULL;
+    *worker->mail.last = list->first;
+    worker->mail.last = list->last;
+    pthread_mutex_unlock(&worker->mail_lock);
+    atomic_fetch_add_explicit(&worker->backlog, count, memory_order_relaxed);
+    if (was_empty)
+        wake(worker);
+}
+
+void worker_post(struct worker *worker, struct post *post)
+{
+    struct post_list list;
+    list_init(&list);
+    list_append(&list, post);
+    deliver(worker, &list, 1);
+}
+
+static void deliver_outgoing(struct worker *worker, struct turn_task *task)
+{
+    (void)task;
+    for (unsigned i = 0; i < worker->count; i++) {
+        struct post_list *list = &worker->outgoing[i];
+        if (!list->first)
+            continue;
+        uint64_t count = 0;
+        for (struct post *post = list->first; post; post = post->next)
+            count++;
+        deliver(&worker->peers[i], list, count);
+        list_init(list);
+    }
+}
+
+void worker_post_gathered(struct worker *from, unsigned target, struct post *post)
+{
+    list_append(&from->outgoing[target], post);
+    worker_at_turn_end(from, &from->outgoing_task);
+}
+
+void worker_at_turn_end(struct worker *worker, struct turn_task *task)
+{
+    if (task->queued)
+        return;
+    task->queued = true;
+    task->next = NULL;
+    *worker->turn_last = task;
+    worker->turn_last = &task->next;
+}
+
+void worker_forget_task(struct worker *worker, struct turn_task *task)
+{
+    if (!task->queued)
+        return;
+    struct turn_task **link = &worker->turn_first;
+    while (*link != task)
+        link = &(*link)->next;
+    *link = task->next;
+    if (worker->turn_last == &task->next)
+        worker->turn_last = link;
+    task->queued = false;
+}
+
+static void run_mail(struct worker *worker)
+{
+    pthread_mutex_lock(&worker->mail_lock);
+    struct post *post = worker->mail.first;
+    list_init(&worker->mail);
+    pthread_mutex_unlock(&worker->mail_lock);
+    uint64_t count = 0;
+    while (post) {
+        struct post *next = post->next;
+        post->run(worker, post);
+        post = next;
+        count++;
+    }
+    atomic_fetch_sub_explicit(&worker->backlog, count, memory_order_relaxed);
+}
+
+static void woken(evutil_socket_t fd, short what, void *argument)
+{
+    (void)what;
+    struct worker *worker = argument;
+    uint64_t value;
+    while (read(fd, &value, sizeof value) < 0 && errno == EINTR)
+        ;
+    worker->now_ms = clock_monotonic_ms();
+    run_mail(worker);
+}
+
+static void timer_fired(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd;
+    (void)what;
+    struct worker *worker = argument;
+    worker->timer_due_ms = 0;
+}
+
+static void end_turn(struct worker *worker)
+{
+    worker->now_ms = clock_monotonic_ms();
+    wheel_advance(&worker->wheel, worker->now_ms, worker);
+    // Tasks may ask for further tasks; those run in this turn as well.
+    while (worker->turn_first) {
+        struct turn_task *task = worker->turn_first;
+        worker->turn_first = task->next;
+        if (!worker->turn_first)
+            worker->turn_last = &worker->turn_first;
+        task->queued = false;
+        task->run(worker, task);
+    }
+}
+
+// The loop's one timer is set anew only when the wheel wants to be called earlier than it is set to.
+static void arm_timer(struct worker *worker)
+{
+    uint64_t due = worker->now_ms + wheel_next(&worker->wheel, worker->now_ms, TIMER_LIMIT_MS);
+    if (worker->timer_due_ms != 0 && worker->timer_due_ms <= due)
+        return;
+    uint64_t after = due - worker->now_ms;
+    struct timeval delay = {.tv_sec = (time_t)(after / 1000), .tv_usec = (suseconds_t)(after % 1000 * 1000)};
+    event_add(&worker->timer, &delay);
+    worker->timer_due_ms = due;
+}
+
+void worker_turn(struct worker *worker, bool wait)
+{
+    current = worker;
+    arm_timer(worker);
+    event_base_loop(worker->base, wait ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
+    end_turn(worker);
+}
+
+void worker_run(struct worker *worker)
+{
+    worker->now_ms = clock_monotonic_ms();
+    while (!worker->stopping)
+        worker_turn(worker, true);
+    current = NULL;
+}
+
+static void worker_init(struct worker *worker, unsigned index, unsigned count, struct worker *peers)
+{
+    worker->index = index;
+    worker->count = count;
+    worker->peers = peers;
+    struct event_config *config = event_config_new();
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST |
+                                      EVENT_BASE_FLAG_IGNORE_ENV);
+    worker->base = event_base_new_with_config(config);
+    event_config_free(config);
+    worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (!worker->base || worker->wake_fd < 0)
+        log_fatal("cannot make an event loop: %s", strerror(errno));
+    worker->now_ms = clock_monotonic_ms();
+    wheel_init(&worker->wheel, worker->now_ms);
+    worker->turn_last = &worker->turn_first;
+    worker->outgoing = memory_zalloc(count * sizeof *worker->outgoing);
+    for (unsigned i = 0; i < count; i++)
+        list_init(&worker->outgoing[i]);
+    worker->outgoing_task.run = deliver_outgoing;
+    pthread_mutex_init(&worker->mail_lock, NULL);
+    list_init(&worker->mail);
+    worker->streams = stream_pool_new();
+    event_assign(&worker->wake, worker->base, worker->wake_fd, EV_READ | EV_PERSIST, woken, worker);
+    event_add(&worker->wake, NULL);
+    event_assign(&worker->timer, worker->base, -1, 0, timer_fired, worker);
+}
+
+struct worker *workers_new(unsigned count)
+{
+    struct worker *workers = aligned_alloc(64, count * sizeof *workers);
+    if (!workers)
+        memory_exhausted();
+    memset(workers, 0, count * sizeof *workers);
+    for (unsigned i = 0; i < count; i++)
+        worker_init(&workers[i], i, count, workers);
+    return workers;
+}
+
+struct start {
+    struct worker *worker;
+    void (*up)(struct worker *);
+    void (*down)(struct worker *);
+};
+
+static void *thread_main(void *argument)
+{
+    struct start start = *(struct start *)argument;
+    free(argument);
+    current = start.worker;
+    start.up(start.worker);
+    worker_run(start.worker);
+    current = start.worker;
+    start.down(start.worker);
+    current = NULL;
+    return NULL;
+}
+
+void workers_start(struct worker *workers, void (*up)(struct worker *), void (*down)(struct worker *))
+{
+    // Signals are the main thread's; a worker starts with all of them blocked.
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    for (unsigned i = 0; i < workers->count; i++) {
+        struct start *start = memory_alloc(sizeof *start);
+        *start = (struct start){&workers[i], up, down};
+        if (pthread_create(&workers[i].thread, NULL, thread_main, start) != 0)
+            log_fatal("cannot start a worker thread");
+        workers[i].threaded = true;
+        char name[16];
+        snprintf(name, sizeof name, "worker %u", i);
+        pthread_setname_np(workers[i].thread, name);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void stop_here(struct worker *worker, struct post *post)
+{
+    worker->stopping = true;
+    free(post);
+}
+
+void workers_stop(struct worker *workers)
+{
+    for (unsigned i = 0; i < workers->count; i++) {
+        struct post *post = memory_alloc(sizeof *post);
+        post->run = stop_here;
+        worker_post(&workers[i], post);
+    }
+}
+
+void workers_join(struct worker *workers)
+{
+    for (unsigned i = 0; i < workers->count; i++) {
+        if (workers[i].threaded)
+            pthread_join(workers[i].thread, NULL);
+        workers[i].threaded = false;
+    }
+}
+
+void workers_free(struct worker *workers)
+{
+    unsigned count = workers->count;
+    for (unsigned round = 0; round < 2; round++) // a post may post to another worker
+        for (unsigned i = 0; i < count; i++) {
+            current = &workers[i];
+            run_mail(&workers[i]);
+            end_turn(&workers[i]);
+        }
+    current = NULL;
+    for (unsigned i = 0; i < count; i++) {
+        struct worker *worker = &workers[i];
+        event_del(&worker->wake);
+        event_del(&worker->timer);
+        event_base_free(worker->base);
+        close(worker->wake_fd);
+        pthread_mutex_destroy(&worker->mail_lock);
+        stream_pool_free(worker->streams);
+        free(worker->outgoing);
+    }
+    free(workers);
+}
