@@ -1,6 +1,7 @@
 #include "core/net/output.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/memory.h"
 

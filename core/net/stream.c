@@ -18,7 +18,7 @@ enum {
     BLOCK_LEAST = 16 * 1024,
 };
 
-struct linger {
+struct stream_linger {
     struct wheel_timer timer; // first: found again from the timer
     struct stream *stream;
 };
@@ -95,7 +95,7 @@ static void end(struct stream *stream)
 static void linger_over(struct wheel_timer *timer, void *context)
 {
     (void)context;
-    end(((struct linger *)timer)->stream);
+    end(((struct stream_linger *)timer)->stream);
 }
 
 static void free_input(struct stream *stream)
@@ -430,7 +430,7 @@ void stream_close(struct stream *stream, uint64_t linger_ms)
         free_input(stream);
     stream->linger = memory_try(sizeof *stream->linger);
     if (stream->linger) {
-        *stream->linger = (struct linger){.stream = stream};
+        *stream->linger = (struct stream_linger){.stream = stream};
         wheel_start(&stream->worker->wheel, &stream->linger->timer, stream->worker->now_ms + linger_ms,
                     linger_over);
     }

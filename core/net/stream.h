@@ -69,8 +69,8 @@ struct stream {
     struct output *output; ///< NULL: nothing to write
     struct turn_task task; ///< flush, offer kept bytes or close, at the end of the turn
     struct event event;
-    struct linger *linger; ///< while closing
-    uint32_t moved_ms;     ///< lower bits of the time when the socket last took something, while `writing`
+    struct stream_linger *linger; ///< while closing
+    uint32_t moved_ms; ///< lower bits of the time when the socket last took something, while `writing`
     int fd;
     short interest;   ///< EV_READ, EV_WRITE as registered with the loop
     bool paused : 1;  ///< do not read

@@ -259,7 +259,7 @@ void workers_start(struct worker *workers, void (*up)(struct worker *), void (*d
         if (pthread_create(&workers[i].thread, NULL, thread_main, start) != 0)
             log_fatal("cannot start a worker thread");
         workers[i].threaded = true;
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "worker %u", i);
         pthread_setname_np(workers[i].thread, name);
     }
