@@ -52,6 +52,7 @@ struct config_node {
     enum config_kind kind;
     bool quoted; ///< scalar: written in quotes or as a block, or tagged !!str; never a number or a boolean
     bool broken;
+    bool is_item; ///< of a list, whose key `name` then is
     struct place place;
     const struct config_source *source;
     const char *name;             ///< the key this node, or the list it is in, stands under; NULL: the root

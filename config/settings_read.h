@@ -1,0 +1,24 @@
+// The steps of reading settings that have a file of their own.
+// Main thread; only files of this room include it.
+// Knows nothing of how a tree is made.
+#ifndef NOCTULE_CONFIG_SETTINGS_READ_H
+#define NOCTULE_CONFIG_SETTINGS_READ_H
+
+#include "config/settings.h"
+
+/** Reads `listeners` of `root`; plugins and limits have been read before. */
+void listeners_read(struct settings *settings, struct config_node *root, struct diagnostics *diagnostics);
+
+/** Warns of listeners that are open to anyone, or of no use to anyone. */
+void listeners_warn(const struct settings *settings, struct diagnostics *diagnostics);
+
+/**
+ * The `name` of a listener or of a plugin, or NULL: reported. Letters, digits, `.`, `_`, `-`, at most 64, the
+ * first a letter or a digit.
+ */
+const char *settings_name(struct config_node *map, struct diagnostics *diagnostics);
+
+/** The text of config/default.yaml, compiled in. */
+extern const char settings_default_yaml[];
+
+#endif
