@@ -41,8 +41,8 @@ enum mqtt_property {
 };
 
 /**
- * Which properties a packet has, and their values. Values of absent ones are undefined; `present` tells. Repeatable ones
- * (User Property, and Subscription Identifier in a PUBLISH to a client) stay in `raw`.
+ * Which properties a packet has, and their values. Values of absent ones are undefined; `present` tells.
+ * Repeatable ones (User Property, and Subscription Identifier in a PUBLISH to a client) stay in `raw`.
  */
 struct mqtt_properties {
     uint64_t present; ///< bit N: property N
@@ -101,34 +101,40 @@ enum mqtt_context {
 };
 
 /**
- * Decodes a block (its length included) at `data`, at most `available` bytes. Sets `*used` to the bytes it took. Returns
- * MQTT_SUCCESS, MQTT_MALFORMED_PACKET or MQTT_PROTOCOL_ERROR (repetition, a value out of range, not allowed here).
- * Only the fields of present properties are written, besides `present` and `raw`.
+ * Decodes a block (its length included) at `data`, at most `available` bytes. Sets `*used` to the bytes it
+ * took. Returns MQTT_SUCCESS, MQTT_MALFORMED_PACKET (an identifier unknown or not of this packet type
+ * [v5 2.2.2.2], a value cut short or not UTF-8), MQTT_PROTOCOL_ERROR (repetition, a value out of range, a
+ * property only the other side may send, Authentication Data without Method) or MQTT_TOPIC_ALIAS_INVALID
+ * (alias 0). Only the fields of present properties are written, besides `present` and `raw`.
  */
 uint8_t mqtt_properties_decode(const uint8_t *data, size_t available, enum mqtt_context context,
                                struct mqtt_properties *properties, size_t *used);
 
 /**
- * Encodes a block with its length: every property in `present` except the repeatable ones, in identifier order, then the
- * User Properties found in `raw` (which may hold others; only 0x26 is taken). Returns its size; writes when `out` is not NULL.
- * With MQTT_SUBSCRIPTION_IDENTIFIER present, subscription_identifier is written once.
+ * Encodes a block with its length: every property in `present` except the repeatable ones, in identifier
+ * order, then the User Properties found in `raw` (which may hold others; only 0x26 is taken). Returns its
+ * size; writes when `out` is not NULL. With MQTT_SUBSCRIPTION_IDENTIFIER present, subscription_identifier is
+ * written once. Returns 0 and writes nothing when a string is longer than 65535 bytes or the block than
+ * MQTT_REMAINING_LENGTH_MAX.
  */
 size_t mqtt_properties_encode(uint8_t *out, const struct mqtt_properties *properties);
 
 /** Next User Property of an encoded, already checked block; `*rest` starts as properties.raw. [v5 1.5.7] */
 bool mqtt_user_property_next(struct str *rest, struct str *name, struct str *value);
 
-/** Next property of an encoded, checked block, whatever it is: its identifier, and its whole encoding (identifier included). */
+/** Next property of an encoded, checked block, whatever it is: its identifier, and its whole encoding
+ * (identifier included). */
 bool mqtt_property_next(struct str *rest, uint8_t *id, struct str *encoding);
 
 /** The properties that travel with a message to its subscribers. [v5 3.3.2.3] */
-#define MQTT_FORWARDED                                                                                         \
-    (1ULL << MQTT_PAYLOAD_FORMAT_INDICATOR | 1ULL << MQTT_CONTENT_TYPE | 1ULL << MQTT_RESPONSE_TOPIC |         \
+#define MQTT_FORWARDED                                                                                       \
+    (1ULL << MQTT_PAYLOAD_FORMAT_INDICATOR | 1ULL << MQTT_CONTENT_TYPE | 1ULL << MQTT_RESPONSE_TOPIC |       \
      1ULL << MQTT_CORRELATION_DATA | 1ULL << MQTT_USER_PROPERTY)
 
 /**
- * Copies the encodings of the forwarded properties of a checked block to `out` (room for raw.length), in their order.
- * Returns the bytes written. Message Expiry, Topic Alias, Will Delay and Subscription Identifiers are left out.
+ * Copies the encodings of the forwarded properties of a checked block to `out` (room for raw.length), in
+ * their order. Returns the bytes written. Message Expiry, Topic Alias, Will Delay and Subscription
+ * Identifiers are left out.
  */
 size_t mqtt_properties_forwarded(uint8_t *out, struct str raw);
 

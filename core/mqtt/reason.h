@@ -4,6 +4,7 @@
 #ifndef NOCTULE_MQTT_REASON_H
 #define NOCTULE_MQTT_REASON_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /** [v5 2.4] */
@@ -58,5 +59,8 @@ const char *mqtt_reason_name(uint8_t reason);
 
 /** Whether the standard allows `reason` in a packet of `type` (enum mqtt_type). [v5 table 2-6] */
 int mqtt_reason_allowed(uint8_t type, uint8_t reason);
+
+/** The same for one direction: DISCONNECT and AUTH have codes that only a client, or only a server, sends. */
+bool mqtt_reason_allowed_from(bool client, uint8_t type, uint8_t reason);
 
 #endif
