@@ -1,0 +1,41 @@
+#include "core/session/delivery.h"
+
+#include <stdlib.h>
+
+#include "core/base/memory.h"
+
+bool delivery_add_identifier(struct delivery *delivery, uint32_t identifier)
+{
+    if (delivery->identifiers == 0) {
+        delivery->identifier = identifier;
+        delivery->identifiers = 1;
+        return true;
+    }
+    if (delivery->identifiers == UINT16_MAX)
+        return false;
+    uint32_t *more = memory_try_resize(delivery->more, delivery->identifiers * sizeof *more);
+    if (!more)
+        return false;
+    more[delivery->identifiers - 1] = identifier;
+    delivery->more = more;
+    delivery->identifiers++;
+    return true;
+}
+
+bool delivery_keep(struct delivery *delivery)
+{
+    struct message *kept = message_keep(delivery->message);
+    if (!kept)
+        return false;
+    delivery->message = kept;
+    return true;
+}
+
+void delivery_clear(struct delivery *delivery)
+{
+    message_unref(delivery->message);
+    free(delivery->more);
+    delivery->message = NULL;
+    delivery->more = NULL;
+    delivery->identifiers = 0;
+}

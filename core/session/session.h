@@ -1,0 +1,85 @@
+// A session: what the broker keeps for a client id, connected or not. All of its changes pass the functions
+// below: the one narrow place at which a store or a cluster can follow them. Only the worker that the client
+// id belongs to. Must not know sockets, packets or plugins; the connection is an opaque pointer of the
+// broker's.
+#ifndef NOCTULE_SESSION_SESSION_H
+#define NOCTULE_SESSION_SESSION_H
+
+#include "core/base/wheel.h"
+#include "core/session/packet_ids.h"
+#include "core/session/queue.h"
+#include "core/session/window.h"
+#include "core/topic/retained.h"
+#include "core/topic/subscriptions.h"
+
+/** A will, from CONNECT until it is published or dropped. [v5 3.1.2.5] */
+struct will {
+    struct message *message; ///< one reference; its expiry still counts from publication, see expiry_s
+    uint32_t delay_s;
+    uint32_t expiry_s; ///< Message Expiry Interval; 0: none given
+    uint64_t due_ms;   ///< once disconnected: when to publish
+    void *author;      ///< the broker's: who is asked for
+};
+
+/** Retained messages that a new subscription brought and that have not been sent yet. */
+struct replay {
+    struct replay *next;
+    struct retained_list list;
+    size_t sent; ///< of the list
+    uint32_t identifier;
+    uint8_t qos; ///< granted
+    bool covered;
+};
+
+struct session {
+    uint64_t id; ///< worker index in the upper 8 bits; see sessions.h
+    struct str client_id;
+    void *connection;         ///< the broker's; NULL: not connected
+    struct wheel_timer timer; ///< while not connected: expiry, or the will's delay
+    struct will *will;
+    struct subscription **subscriptions;
+    size_t subscription_count;
+    size_t subscription_capacity;
+    struct queue queue;
+    struct replay *replay_first;
+    struct replay **replay_last;
+    struct window window;
+    struct packet_ids received; ///< incoming QoS 2
+    uint64_t expires_ms;        ///< while not connected
+    uint32_t expiry_s;          ///< Session Expiry Interval; UINT32_MAX: never
+    uint32_t mark;              ///< of the router, to find a session that stands twice in one match
+    uint32_t mark_index;
+    bool taken_over : 1; ///< its connection is about to be replaced
+};
+
+/** Adds or replaces a subscription. `*existed` as of subscriptions_add. */
+struct subscription *session_subscribe(struct session *session, struct subscriptions *index,
+                                       struct str filter, uint8_t options, uint32_t identifier,
+                                       bool *existed);
+
+/** False when there was no such subscription. */
+bool session_unsubscribe(struct session *session, struct subscriptions *index, struct str filter);
+
+/** Tells the index whether the session's shared subscriptions can take messages. */
+void session_set_online(struct session *session, bool online);
+
+/** Whether anything waits to be sent. */
+static inline bool session_has_waiting(const struct session *session)
+{
+    return session->queue.count > 0 || session->replay_first;
+}
+
+/** Adds retained messages to be sent; takes the list. */
+void session_add_replay(struct session *session, struct retained_list *list, uint8_t qos, uint32_t identifier,
+                        bool covered);
+
+/** Takes the next retained message out; false when there is none. */
+bool session_next_replay(struct session *session, struct delivery *delivery);
+
+/** Forgets that deliveries were covered or checked: from now on everything is asked anew. */
+void session_uncover(struct session *session);
+
+/** Drops the will, if any; its author is the caller's to give back. */
+void session_drop_will(struct session *session);
+
+#endif

@@ -1,0 +1,69 @@
+#include "core/session/sessions.h"
+
+#include <stdlib.h>
+
+#include "core/base/memory.h"
+
+enum { SLOTS_MAX = 1 << 24 };
+
+static bool take_slot(struct sessions *sessions, uint32_t *slot)
+{
+    if (sessions->free_count > 0) {
+        *slot = sessions->free_slots[--sessions->free_count];
+        return true;
+    }
+    if (sessions->slot_count == SLOTS_MAX)
+        return false;
+    memory_grow(&sessions->slots, &sessions->slot_capacity, sessions->slot_count, sizeof(struct session *));
+    memory_grow(&sessions->generations, &sessions->generation_capacity, sessions->slot_count,
+                sizeof(uint32_t));
+    *slot = (uint32_t)sessions->slot_count++;
+    sessions->generations[*slot] = 1;
+    return true;
+}
+
+struct session *session_new(struct sessions *sessions, struct str client_id)
+{
+    uint32_t slot;
+    struct session *session = memory_try(sizeof *session);
+    if (!session || !take_slot(sessions, &slot)) {
+        free(session);
+        return NULL;
+    }
+    *session = (struct session){
+        .id = (uint64_t)sessions->worker << 56 | (uint64_t)slot << 32 | sessions->generations[slot],
+        .client_id = str_copy(client_id),
+    };
+    sessions->slots[slot] = session;
+    map_put(&sessions->by_client_id, session->client_id, session);
+    return session;
+}
+
+void session_free(struct sessions *sessions, struct session *session)
+{
+    wheel_stop(&session->timer);
+    for (size_t i = 0; i < session->subscription_count; i++)
+        subscriptions_remove(sessions->index, session->subscriptions[i]);
+    free(session->subscriptions);
+    struct delivery delivery;
+    while (session_next_replay(session, &delivery))
+        delivery_clear(&delivery);
+    queue_clear(&session->queue);
+    window_clear(&session->window);
+    packet_ids_clear(&session->received);
+    map_remove(&sessions->by_client_id, session->client_id);
+
+    uint32_t slot = (uint32_t)(session->id >> 32) & 0xFFFFFF;
+    sessions->slots[slot] = NULL;
+    if (++sessions->generations[slot] == 0)
+        sessions->generations[slot] = 1;
+    memory_grow(&sessions->free_slots, &sessions->free_capacity, sessions->free_count, sizeof(uint32_t));
+    sessions->free_slots[sessions->free_count++] = slot;
+    free((char *)(uintptr_t)session->client_id.data);
+    free(session);
+}
+
+struct session *sessions_find(const struct sessions *sessions, struct str client_id)
+{
+    return map_get(&sessions->by_client_id, client_id);
+}
