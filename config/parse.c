@@ -56,6 +56,8 @@ static const char *syntax_hint(const struct parse *p)
         return " (indent with spaces, not with tabs)";
     if (first == '@' || first == '`' || first == '%')
         return " (a value that begins with this character needs quotes)";
+    if (parser->problem && strstr(parser->problem, "mapping values are not allowed"))
+        return " (wrong indentation, or a value with `: ` in it, which needs quotes)";
     if (parser->context && strstr(parser->context, "flow"))
         return " (a value that begins with `[` or `{`, such as an IPv6 address, needs quotes)";
     return "";
@@ -82,9 +84,12 @@ static void report_syntax(struct parse *p)
     const char *problem = parser->problem ? parser->problem : "not YAML";
     if (parser->error == YAML_READER_ERROR)
         diagnostics_error(p->diagnostics, place_of_offset(p, parser->problem_offset), "%s", problem);
-    else if (parser->context)
+    else if (parser->context && parser->context_mark.line != parser->problem_mark.line)
         diagnostics_error(p->diagnostics, place_at(p, parser->problem_mark), "%s, %s from line %zu on%s",
                           problem, parser->context, parser->context_mark.line + 1, syntax_hint(p));
+    else if (parser->context)
+        diagnostics_error(p->diagnostics, place_at(p, parser->problem_mark), "%s, %s%s", problem,
+                          parser->context, syntax_hint(p));
     else
         diagnostics_error(p->diagnostics, place_at(p, parser->problem_mark), "%s%s", problem, syntax_hint(p));
 }

@@ -119,7 +119,13 @@ static enum config_result read_threads(const struct schema_key *key, const struc
 
 static bool is_zero(const struct config_node *node)
 {
-    return node->kind == CONFIG_SCALAR && !node->broken && strcmp(node->text, "0") == 0;
+    static const char *const zeros[] = {"0", "0ms", "0s", "0m", "0h", "0d"};
+    if (node->kind != CONFIG_SCALAR || node->broken)
+        return false;
+    for (size_t i = 0; i < sizeof zeros / sizeof *zeros; i++)
+        if (strcmp(node->text, zeros[i]) == 0)
+            return true;
+    return false;
 }
 
 static enum config_result read_key(const struct schema_key *key, struct config_node *map, uint64_t *value,

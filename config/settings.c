@@ -163,7 +163,7 @@ static const char *state_folder_variable(void *context, const char *name)
 
 struct settings *settings_default(const char *state_folder, struct diagnostics *diagnostics)
 {
-    char *folder = str_to_c(str_of(state_folder));
+    char *folder = str_to_c(str_of(*state_folder ? state_folder : "."));
     const struct config_options options = {.variable = state_folder_variable, .context = folder};
     struct config_tree *tree = config_tree_parse(settings_default_yaml, strlen(settings_default_yaml),
                                                  "built-in configuration", NULL, &options, diagnostics);
