@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Bounds of what a stored string may ask for; the dearest costs a helper thread a few seconds. */
-#define PASSWORD_PBKDF2_ROUNDS_MAX 10000000u
+/** Bounds of what a stored string may ask for; the dearest costs a helper thread several seconds. */
+#define PASSWORD_PBKDF2_ROUNDS_MAX 5000000u
 #define PASSWORD_ARGON2_MEMORY_MAX 1048576u ///< KiB: 1 GiB
 #define PASSWORD_ARGON2_WORK_MAX   4194304u ///< KiB times passes: 4 passes over 1 GiB
 #define PASSWORD_ARGON2_LANES_MAX  64u

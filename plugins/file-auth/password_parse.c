@@ -151,7 +151,7 @@ static const char *rounds_read(struct parser *parser, struct span field)
 {
     return number_read(field, 1, PASSWORD_PBKDF2_ROUNDS_MAX, &parser->parameters.rounds)
                ? NULL
-               : "the iterations are not a number from 1 to 10000000";
+               : "the iterations are not a number from 1 to 5000000";
 }
 
 /** `$6$salt$hash` */
@@ -203,7 +203,7 @@ static const char *read_phc_pbkdf2(struct parser *parser)
     uint32_t length = 0;
     parser->parameters.scheme = PASSWORD_SCHEME_PBKDF2;
     if (!parameter_read(rounds, 'i', 1, PASSWORD_PBKDF2_ROUNDS_MAX, &parser->parameters.rounds)) {
-        return "the iterations (i=) are not a number from 1 to 10000000";
+        return "the iterations (i=) are not a number from 1 to 5000000";
     }
     if (!parameter_read(fields, 'l', KEY_MIN, PASSWORD_KEY_MAX, &length)) {
         return "the length (l=) is not a number from 16 to 256";

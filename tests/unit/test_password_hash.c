@@ -220,7 +220,7 @@ static const struct {
     {"$7$-5$AAECAwQFBgcICQoL$" KEY64, "iterations"},
     {"$7$+5$AAECAwQFBgcICQoL$" KEY64, "iterations"},
     {"$7$$AAECAwQFBgcICQoL$" KEY64, "iterations"},
-    {"$7$10000001$AAECAwQFBgcICQoL$" KEY64, "iterations"},
+    {"$7$5000001$AAECAwQFBgcICQoL$" KEY64, "iterations"},
     {"$7$4294967297$AAECAwQFBgcICQoL$" KEY64, "iterations"},
     {"$7$18446744073709551617$AAECAwQFBgcICQoL$" KEY64, "iterations"},
     {"$7$101$AAECAwQFBgcICQoL$AAECAwQFBgcICQoLAAECAwQFBgcICQoL", "not 64 bytes"},
