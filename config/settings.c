@@ -9,7 +9,7 @@
 #include "config/tree_build.h"
 #include "core/base/memory.h"
 
-enum { NAME_MAX_LENGTH = 64 };
+enum { NAME_MAX_LENGTH = 64, RESPONSE_INFORMATION_MAX = 1024 };
 
 const char *settings_name(struct config_node *map, struct diagnostics *diagnostics)
 {
@@ -118,6 +118,24 @@ static void warn_idle_plugins(const struct settings *settings, struct diagnostic
 
 // --- the whole ------------------------------------------------------------------------------------
 
+// The start of a topic for responses, in which the client id may stand once. [v5 3.1.2.11.6, 4.10]
+static void read_response_information(struct settings *settings, struct config_node *root,
+                                      struct diagnostics *diagnostics)
+{
+    const struct config_node *node = config_get(root, "response_information");
+    const char *text;
+    if (!node || !config_node_string(node, &text, diagnostics))
+        return;
+    const char *mark = strstr(text, "%c");
+    bool good = *text && !strpbrk(text, "#+") && strlen(text) <= RESPONSE_INFORMATION_MAX &&
+                !(mark && strstr(mark + 2, "%c"));
+    if (good)
+        settings->response_information = text;
+    else
+        config_wrong(node, "a topic without wildcards, in which %c may stand once for the client id",
+                     diagnostics);
+}
+
 static void read_section(const char *key, const struct schema_key *keys, struct config_node *root,
                          struct settings *settings, struct diagnostics *diagnostics)
 {
@@ -136,6 +154,7 @@ struct settings *settings_take(struct config_tree *tree, struct diagnostics *dia
     config_get(root, "include");
     schema_defaults(schema_top, settings);
     schema_read(schema_top, root, settings, diagnostics);
+    read_response_information(settings, root, diagnostics);
     read_section("limits", schema_limits, root, settings, diagnostics);
     read_section("log", schema_log, root, settings, diagnostics);
     read_plugins(settings, root, diagnostics);

@@ -75,6 +75,9 @@ struct settings {
     bool allow_anonymous;
     enum settings_access default_access;
     enum settings_deny deny_action;
+    /** What a client of MQTT 5.0 that asks gets as Response Information; "%c" is its client id. NULL:
+     * nothing. */
+    const char *response_information;
     struct listener_settings *listeners; ///< at least one
     size_t listener_count;
     struct plugin_settings *plugins; ///< in list order
