@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/base/map.h"
 #include "core/base/memory.h"
 
 // The files that are being read, innermost first: what an include must not name again.
@@ -46,21 +47,25 @@ static void merge_value(struct config_entry *into, struct config_entry *from, st
 
 void config_merge(struct config_node *into, struct config_node *from, struct diagnostics *diagnostics)
 {
+    struct map keys = {0};
+    struct config_entry *last = NULL;
+    for (struct config_entry *entry = into->entries; entry; entry = entry->next) {
+        map_put(&keys, str_of(entry->key), entry);
+        last = entry;
+    }
     struct config_entry *next;
     for (struct config_entry *entry = from->entries; entry; entry = next) {
         next = entry->next;
         entry->next = NULL;
-        struct config_entry *last = NULL;
-        struct config_entry *same = into->entries;
-        while (same && strcmp(same->key, entry->key) != 0) {
-            last = same;
-            same = same->next;
-        }
-        if (same)
+        struct config_entry *same = map_get(&keys, str_of(entry->key));
+        if (same) {
             merge_value(same, entry, diagnostics);
-        else
+        } else {
             config_map_append(into, last, entry);
+            last = entry;
+        }
     }
+    map_clear(&keys);
     from->entries = NULL;
     from->count = 0;
     into->broken = into->broken || from->broken;

@@ -61,6 +61,7 @@ START_TEST(defaults)
     ck_assert(!s->allow_anonymous);
     ck_assert_int_eq(s->default_access, SETTINGS_DENY);
     ck_assert_int_eq(s->deny_action, SETTINGS_DENY_DROP);
+    ck_assert_ptr_null(s->response_information);
     ck_assert_uint_eq(s->limits.connections, 100000);
     ck_assert_uint_eq(s->limits.sessions, 1000000);
     ck_assert_uint_eq(s->limits.packet_size, 1048576);
@@ -97,6 +98,7 @@ START_TEST(every_key)
                   "allow_anonymous: true\n"
                   "default_access: allow\n"
                   "deny_action: disconnect\n"
+                  "response_information: responses/%c\n"
                   "limits:\n"
                   "  connections: 10\n"
                   "  sessions: 20\n"
@@ -136,6 +138,7 @@ START_TEST(every_key)
                   "include: []\n");
     ck_assert(s->workers == 4 && s->helper_threads == 3 && s->allow_anonymous);
     ck_assert(s->default_access == SETTINGS_ALLOW && s->deny_action == SETTINGS_DENY_DISCONNECT);
+    ck_assert_str_eq(s->response_information, "responses/%c");
     const struct limit_settings expected = {10, 20, 65536, 65535, 5, 1 << 30, 4096, 7, 8,
                                             0,  0,  0,     9,     0, 300000,  250,  0};
     ck_assert_mem_eq(&s->limits, &expected, sizeof expected);
@@ -306,6 +309,12 @@ START_TEST(what_is_refused)
          "n.yaml:2:21: unknown key `requierd` (did you mean `required`?)"},
         {MINIMAL "workers: 0\n", "n.yaml:3:10: `workers` expects a whole number from 1 to 256, not `0`"},
         {MINIMAL "workers: []\n", "n.yaml:3:10: `workers` expects auto, or a number of threads, not a list"},
+        {MINIMAL "response_information: r/#\n",
+         "n.yaml:3:23: `response_information` expects a topic without wildcards, in which %c may stand once "
+         "for the client id, not `r/#`"},
+        {MINIMAL "response_information: '%c/%c'\n",
+         "n.yaml:3:23: `response_information` expects a topic without wildcards, in which %c may stand once "
+         "for the client id, not `%c/%c`"},
         {MINIMAL "limits: 5\n", "n.yaml:3:9: `limits` expects a map, not `5`"},
         {MINIMAL "limits: {inflght: 5}\n", "n.yaml:3:10: unknown key `inflght` (did you mean `inflight`?)"},
         {MINIMAL "log: {level: warning}\n",
@@ -450,8 +459,9 @@ static char *slurp(const char *path)
 START_TEST(every_key_is_documented)
 {
     static const struct schema_key *const tables[] = {schema_top, schema_limits, schema_log, schema_plugin};
-    static const char *const others[] = {"include", "listeners",       "name",   "bind", "plugins",
-                                         "module",  "max_connections", "config", "path"};
+    static const char *const others[] = {
+        "include", "listeners",       "name",   "bind", "plugins",
+        "module",  "max_connections", "config", "path", "response_information"};
     char *manual = slurp(NOCTULE_SOURCE_ROOT "/packaging/man/noctule.yaml.5");
     char *guide = slurp(NOCTULE_SOURCE_ROOT "/docs/configuration.md");
     char wanted[64];
