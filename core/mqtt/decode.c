@@ -45,7 +45,7 @@ static inline uint8_t publish_decode(const struct mqtt_frame *frame, uint8_t ver
     struct reader reader = {frame->body, frame->length};
     publish->dup = (frame->flags & PUBLISH_DUP) != 0;
     publish->retain = (frame->flags & PUBLISH_RETAIN) != 0;
-    publish->qos = (frame->flags & PUBLISH_QOS) >> 1;
+    publish->qos = (uint8_t)((frame->flags & PUBLISH_QOS) >> 1);
     publish->packet_id = 0;
     if (!reader_binary(&reader, &publish->topic))
         return MQTT_MALFORMED_PACKET;

@@ -62,7 +62,7 @@ static uint8_t connect_properties_decode(struct reader *reader, uint8_t version,
 // [v5 3.1.3.2 to 3.1.3.4]
 static uint8_t will_decode(struct reader *reader, uint8_t version, uint8_t flags, struct mqtt_will *will)
 {
-    will->qos = (flags & CONNECT_WILL_QOS) >> 3;
+    will->qos = (uint8_t)((flags & CONNECT_WILL_QOS) >> 3);
     will->retain = (flags & CONNECT_WILL_RETAIN) != 0;
     uint8_t reason = connect_properties_decode(reader, version, MQTT_IN_WILL, &will->properties);
     if (reason != MQTT_SUCCESS)

@@ -49,8 +49,8 @@ enum mqtt_frame_state {
     MQTT_FRAME_READY,
     MQTT_FRAME_INCOMPLETE, ///< more bytes are needed; `size` holds the packet's size once it is known, else 0
     MQTT_FRAME_MALFORMED,  ///< reserved type 0, reserved flag bits, QoS 3, DUP with QoS 0, a Remaining Length
-                          ///< not in shortest form or too short for the type
-    MQTT_FRAME_TOO_LARGE, ///< the packet would exceed `limit` bytes; known as soon as its length is
+                           ///< not in shortest form or too short for the type
+    MQTT_FRAME_TOO_LARGE,  ///< the packet would exceed `limit` bytes; known as soon as its length is
 };
 
 /** What the fixed header of a packet type may say. [v5 2.1.2, 2.1.3] */
