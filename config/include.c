@@ -138,14 +138,15 @@ static char *glob_pattern(const char *folder, const char *pattern)
 {
     if (*pattern == '/')
         folder = "";
-    char *whole = memory_alloc(2 * strlen(folder) + strlen(pattern) + 1);
+    size_t length = strlen(pattern);
+    char *whole = memory_alloc(2 * strlen(folder) + length + 1);
     char *end = whole;
     for (const char *c = folder; *c; c++) {
         if (strchr("*?[]\\", *c))
             *end++ = '\\';
         *end++ = *c;
     }
-    strcpy(end, pattern);
+    memcpy(end, pattern, length + 1);
     return whole;
 }
 

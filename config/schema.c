@@ -25,45 +25,45 @@ static const struct config_choice format_choices[] = {{"text", LOG_TEXT}, {"json
 
 // clang-format off
 const struct schema_key schema_top[] = {
-    {"workers",         SCHEMA_THREADS, AT(workers),         0, 1, 256, false, NULL},
-    {"helper_threads",  SCHEMA_THREADS, AT(helper_threads),  0, 1, 256, false, NULL},
-    {"allow_anonymous", SCHEMA_BOOL,    AT(allow_anonymous), false, 0, 0, false, NULL},
-    {"default_access",  SCHEMA_ENUM,    AT(default_access),  SETTINGS_DENY, 0, 0, false, access_choices},
-    {"deny_action",     SCHEMA_ENUM,    AT(deny_action),     SETTINGS_DENY_DROP, 0, 0, false, deny_choices},
+    {"workers",         SCHEMA_THREADS, false, AT(workers),         0, 1, 256, NULL},
+    {"helper_threads",  SCHEMA_THREADS, false, AT(helper_threads),  0, 1, 256, NULL},
+    {"allow_anonymous", SCHEMA_BOOL,    false, AT(allow_anonymous), false, 0, 0, NULL},
+    {"default_access",  SCHEMA_ENUM,    false, AT(default_access),  SETTINGS_DENY, 0, 0, access_choices},
+    {"deny_action",     SCHEMA_ENUM,    false, AT(deny_action),     SETTINGS_DENY_DROP, 0, 0, deny_choices},
     {0},
 };
 
 const struct schema_key schema_limits[] = {
-    {"connections",       SCHEMA_NUMBER,   AT(limits.connections),        100000, 1, 10000000, false, NULL},
-    {"sessions",          SCHEMA_NUMBER,   AT(limits.sessions),           1000000, 1, 100000000, false, NULL},
-    {"packet_size",       SCHEMA_SIZE,     AT(limits.packet_size),        MIB, 128, 256 * MIB, false, NULL},
-    {"inflight",          SCHEMA_NUMBER,   AT(limits.inflight),           32, 1, 65535, false, NULL},
-    {"queued_messages",   SCHEMA_NUMBER,   AT(limits.queued_messages),    1000, 1, 100000000, false, NULL},
-    {"queued_bytes",      SCHEMA_SIZE,     AT(limits.queued_bytes),       16 * MIB, KIB, 1024 * GIB, false, NULL},
-    {"send_buffer",       SCHEMA_SIZE,     AT(limits.send_buffer),        256 * KIB, 4 * KIB, GIB, false, NULL},
-    {"subscriptions",     SCHEMA_NUMBER,   AT(limits.subscriptions),      10000, 1, 10000000, false, NULL},
-    {"topic_levels",      SCHEMA_NUMBER,   AT(limits.topic_levels),       128, 1, 1024, false, NULL},
-    {"topic_aliases",     SCHEMA_NUMBER,   AT(limits.topic_aliases),      16, 0, 65535, false, NULL},
-    {"retained_messages", SCHEMA_NUMBER,   AT(limits.retained_messages),  1000000, 0, 1000000000, false, NULL},
-    {"retained_bytes",    SCHEMA_SIZE,     AT(limits.retained_bytes),     GIB, 0, 1024 * GIB, false, NULL},
-    {"pending_decisions", SCHEMA_NUMBER,   AT(limits.pending_decisions),  10000, 1, 10000000, false, NULL},
-    {"session_expiry",    SCHEMA_DURATION, AT(limits.session_expiry_ms),  7 * DAY, 0, 49710 * DAY, false, NULL},
-    {"keep_alive",        SCHEMA_DURATION, AT(limits.keep_alive_ms),      0, SECOND, 65535 * SECOND, true, NULL},
-    {"connect_timeout",   SCHEMA_DURATION, AT(limits.connect_timeout_ms), 10 * SECOND, 100, 10 * MINUTE, false, NULL},
-    {"send_timeout",      SCHEMA_DURATION, AT(limits.send_timeout_ms),    MINUTE, SECOND, DAY, true, NULL},
+    {"connections",       SCHEMA_NUMBER,   false, AT(limits.connections),        100000, 1, 10000000, NULL},
+    {"sessions",          SCHEMA_NUMBER,   false, AT(limits.sessions),           1000000, 1, 100000000, NULL},
+    {"packet_size",       SCHEMA_SIZE,     false, AT(limits.packet_size),        MIB, 128, 256 * MIB, NULL},
+    {"inflight",          SCHEMA_NUMBER,   false, AT(limits.inflight),           32, 1, 65535, NULL},
+    {"queued_messages",   SCHEMA_NUMBER,   false, AT(limits.queued_messages),    1000, 1, 100000000, NULL},
+    {"queued_bytes",      SCHEMA_SIZE,     false, AT(limits.queued_bytes),       16 * MIB, KIB, 1024 * GIB, NULL},
+    {"send_buffer",       SCHEMA_SIZE,     false, AT(limits.send_buffer),        256 * KIB, 4 * KIB, GIB, NULL},
+    {"subscriptions",     SCHEMA_NUMBER,   false, AT(limits.subscriptions),      10000, 1, 10000000, NULL},
+    {"topic_levels",      SCHEMA_NUMBER,   false, AT(limits.topic_levels),       128, 1, 1024, NULL},
+    {"topic_aliases",     SCHEMA_NUMBER,   false, AT(limits.topic_aliases),      16, 0, 65535, NULL},
+    {"retained_messages", SCHEMA_NUMBER,   false, AT(limits.retained_messages),  1000000, 0, 1000000000, NULL},
+    {"retained_bytes",    SCHEMA_SIZE,     false, AT(limits.retained_bytes),     GIB, 0, 1024 * GIB, NULL},
+    {"pending_decisions", SCHEMA_NUMBER,   false, AT(limits.pending_decisions),  10000, 1, 10000000, NULL},
+    {"session_expiry",    SCHEMA_DURATION, false, AT(limits.session_expiry_ms),  7 * DAY, 0, 49710 * DAY, NULL},
+    {"keep_alive",        SCHEMA_DURATION, true,  AT(limits.keep_alive_ms),      0, SECOND, 65535 * SECOND, NULL},
+    {"connect_timeout",   SCHEMA_DURATION, false, AT(limits.connect_timeout_ms), 10 * SECOND, 100, 10 * MINUTE, NULL},
+    {"send_timeout",      SCHEMA_DURATION, true,  AT(limits.send_timeout_ms),    MINUTE, SECOND, DAY, NULL},
     {0},
 };
 
 const struct schema_key schema_log[] = {
-    {"level",  SCHEMA_ENUM, AT(log_level),  LOG_INFO, 0, 0, false, level_choices},
-    {"format", SCHEMA_ENUM, AT(log_format), LOG_TEXT, 0, 0, false, format_choices},
+    {"level",  SCHEMA_ENUM, false, AT(log_level),  LOG_INFO, 0, 0, level_choices},
+    {"format", SCHEMA_ENUM, false, AT(log_format), LOG_TEXT, 0, 0, format_choices},
     {0},
 };
 
 const struct schema_key schema_plugin[] = {
-    {"on_error", SCHEMA_ENUM,     PLUGIN_AT(on_error),   SETTINGS_ERROR_DENY, 0, 0, false, error_choices},
-    {"required", SCHEMA_BOOL,     PLUGIN_AT(required),   false, 0, 0, false, NULL},
-    {"timeout",  SCHEMA_DURATION, PLUGIN_AT(timeout_ms), 5 * SECOND, 1, 10 * MINUTE, false, NULL},
+    {"on_error", SCHEMA_ENUM,     false, PLUGIN_AT(on_error),   SETTINGS_ERROR_DENY, 0, 0, error_choices},
+    {"required", SCHEMA_BOOL,     false, PLUGIN_AT(required),   false, 0, 0, NULL},
+    {"timeout",  SCHEMA_DURATION, false, PLUGIN_AT(timeout_ms), 5 * SECOND, 1, 10 * MINUTE, NULL},
     {0},
 };
 // clang-format on

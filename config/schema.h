@@ -23,11 +23,11 @@ enum schema_type {
 struct schema_key {
     const char *name;
     enum schema_type type;
-    size_t offset; ///< in the struct that the table is for
+    bool zero_is_off; ///< 0 is allowed beside `min` to `max`
+    size_t offset;    ///< in the struct that the table is for
     uint64_t fallback;
     uint64_t min;
     uint64_t max;
-    bool zero_is_off; ///< 0 is allowed beside `min` to `max`
     const struct config_choice *choices;
 };
 

@@ -178,7 +178,7 @@ const char *config_show(const char *text, char buffer[CONFIG_SHOWN])
     }
     for (size_t i = 0; i < length; i++)
         buffer[i] = (char)((unsigned char)text[i] < 0x20 || text[i] == 0x7F ? '?' : text[i]);
-    strcpy(buffer + length, cut ? "..." : "");
+    memcpy(buffer + length, cut ? "..." : "", cut ? sizeof "..." : 1);
     return buffer;
 }
 
