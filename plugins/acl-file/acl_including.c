@@ -104,8 +104,7 @@ static void node_including(struct acl_walk *walk, uint32_t number, size_t offset
         node_including(walk, node->plus, level.next);
     if (acl_level_is(&level, '+'))
         return;
-    if (node->first_literal != ACL_NODE_NONE)
-        node_including(walk, acl_tree_literal(walk->rules, number, level.text, level.length), level.next);
+    node_including(walk, acl_tree_literal(walk->rules, number, level.text, level.length), level.next);
     value_including(walk, node->client, &walk->client, offset);
     value_including(walk, node->user, &walk->user, offset);
     tails_take(walk, node, offset);

@@ -135,7 +135,7 @@ static uint32_t node_meeting(struct acl_walk *walk, uint32_t number, size_t offs
     }
     if (!rule && (acl_level_is(&level, '#') || acl_level_is(&level, '+')))
         rule = literals_meeting(walk, node, offset, &level);
-    else if (!rule && node->first_literal != ACL_NODE_NONE)
+    else if (!rule)
         rule =
             node_meeting(walk, acl_tree_literal(walk->rules, number, level.text, level.length), level.next);
     if (!rule)

@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Levels are short: a call would cost more than the hash. */
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #define EDGES_AT_FIRST 64U
@@ -118,16 +121,26 @@ static uint32_t edge_hash(uint32_t parent, const char *text, size_t length)
     return (uint32_t)XXH3_64bits_withSeed(text, length, parent);
 }
 
+static bool literal_is(const struct acl_rules *rules, const struct acl_node *node, const char *text,
+                       size_t length)
+{
+    return node->text_length == length && memcmp(rules->text + node->text, text, length) == 0;
+}
+
 uint32_t acl_tree_literal(const struct acl_rules *rules, uint32_t parent, const char *text, size_t length)
 {
+    uint32_t first = rules->nodes[parent].first_literal;
+    if (first == ACL_NODE_NONE)
+        return ACL_NODE_NONE;
+    if (rules->nodes[first].next_literal == ACL_NODE_NONE) /* most nodes have one child: no need to hash */
+        return literal_is(rules, &rules->nodes[first], text, length) ? first : ACL_NODE_NONE;
     uint32_t hash = edge_hash(parent, text, length);
     for (uint32_t slot = hash & rules->edge_mask;; slot = (slot + 1) & rules->edge_mask) {
         uint32_t number = rules->edges[slot];
         if (number == ACL_NODE_NONE)
             return ACL_NODE_NONE;
         const struct acl_node *node = &rules->nodes[number];
-        if (node->hash == hash && node->parent == parent && node->text_length == length &&
-            memcmp(rules->text + node->text, text, length) == 0)
+        if (node->hash == hash && node->parent == parent && literal_is(rules, node, text, length))
             return number;
     }
 }
