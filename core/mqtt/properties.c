@@ -18,12 +18,12 @@ struct value {
 // [v5 table 2-4], and the ranges from the sections of the packets.
 struct property_rule {
     uint8_t type;         // NO_VALUE: there is no such property
-    uint16_t field;       // where struct mqtt_properties keeps it; pairs stay in `raw`
-    uint16_t contexts;    // bit N: allowed in context N
-    uint16_t repeatable;  // in which of these more than once
     uint8_t least;        // of a number
     uint8_t most;         // 0: whatever the type holds
     uint8_t out_of_range; // why the packet is refused then; 0: MQTT_PROTOCOL_ERROR
+    uint16_t field;       // where struct mqtt_properties keeps it; pairs stay in `raw`
+    uint16_t contexts;    // bit N: allowed in context N
+    uint16_t repeatable;  // in which of these more than once
 };
 
 #define IN(context)   (1U << MQTT_IN_##context)
@@ -35,40 +35,51 @@ struct property_rule {
 #define IN_ANY        ((1U << (MQTT_IN_AUTH + 1)) - 1)
 
 static const struct property_rule property_rules[] = {
-    [MQTT_PAYLOAD_FORMAT_INDICATOR] = {BYTE, FIELD(payload_format_indicator), IN_MESSAGE, .most = 1},
-    [MQTT_MESSAGE_EXPIRY_INTERVAL] = {FOUR_BYTES, FIELD(message_expiry_interval), IN_MESSAGE},
-    [MQTT_CONTENT_TYPE] = {UTF8, FIELD(content_type), IN_MESSAGE},
-    [MQTT_RESPONSE_TOPIC] = {TOPIC, FIELD(response_topic), IN_MESSAGE},
-    [MQTT_CORRELATION_DATA] = {BINARY, FIELD(correlation_data), IN_MESSAGE},
-    [MQTT_SUBSCRIPTION_IDENTIFIER] = {VARINT, FIELD(subscription_identifier),
-                                      IN(PUBLISH_FROM_SERVER) | IN(SUBSCRIBE),
+    [MQTT_PAYLOAD_FORMAT_INDICATOR] = {BYTE, .field = FIELD(payload_format_indicator), .contexts = IN_MESSAGE,
+                                       .most = 1},
+    [MQTT_MESSAGE_EXPIRY_INTERVAL] = {FOUR_BYTES, .field = FIELD(message_expiry_interval),
+                                      .contexts = IN_MESSAGE},
+    [MQTT_CONTENT_TYPE] = {UTF8, .field = FIELD(content_type), .contexts = IN_MESSAGE},
+    [MQTT_RESPONSE_TOPIC] = {TOPIC, .field = FIELD(response_topic), .contexts = IN_MESSAGE},
+    [MQTT_CORRELATION_DATA] = {BINARY, .field = FIELD(correlation_data), .contexts = IN_MESSAGE},
+    [MQTT_SUBSCRIPTION_IDENTIFIER] = {VARINT, .field = FIELD(subscription_identifier),
+                                      .contexts = IN(PUBLISH_FROM_SERVER) | IN(SUBSCRIBE),
                                       .repeatable = IN(PUBLISH_FROM_SERVER), .least = 1},
-    [MQTT_SESSION_EXPIRY_INTERVAL] = {FOUR_BYTES, FIELD(session_expiry_interval),
-                                      IN_HANDSHAKE | IN(DISCONNECT_FROM_CLIENT)},
-    [MQTT_ASSIGNED_CLIENT_IDENTIFIER] = {UTF8, FIELD(assigned_client_identifier), IN(CONNACK)},
-    [MQTT_SERVER_KEEP_ALIVE] = {TWO_BYTES, FIELD(server_keep_alive), IN(CONNACK)},
-    [MQTT_AUTHENTICATION_METHOD] = {UTF8, FIELD(authentication_method), IN_HANDSHAKE | IN(AUTH)},
-    [MQTT_AUTHENTICATION_DATA] = {BINARY, FIELD(authentication_data), IN_HANDSHAKE | IN(AUTH)},
-    [MQTT_REQUEST_PROBLEM_INFORMATION] = {BYTE, FIELD(request_problem_information), IN(CONNECT), .most = 1},
-    [MQTT_WILL_DELAY_INTERVAL] = {FOUR_BYTES, FIELD(will_delay_interval), IN(WILL)},
-    [MQTT_REQUEST_RESPONSE_INFORMATION] = {BYTE, FIELD(request_response_information), IN(CONNECT), .most = 1},
-    [MQTT_RESPONSE_INFORMATION] = {UTF8, FIELD(response_information), IN(CONNACK)},
-    [MQTT_SERVER_REFERENCE] = {UTF8, FIELD(server_reference), IN(CONNACK) | IN(DISCONNECT_FROM_SERVER)},
-    [MQTT_REASON_STRING] = {UTF8, FIELD(reason_string), IN(CONNACK) | IN(ACK) | IN_DISCONNECT | IN(AUTH)},
-    [MQTT_RECEIVE_MAXIMUM] = {TWO_BYTES, FIELD(receive_maximum), IN_HANDSHAKE, .least = 1},
-    [MQTT_TOPIC_ALIAS_MAXIMUM] = {TWO_BYTES, FIELD(topic_alias_maximum), IN_HANDSHAKE},
-    [MQTT_TOPIC_ALIAS] = {TWO_BYTES, FIELD(topic_alias), IN_PUBLISH, .least = 1,
+    [MQTT_SESSION_EXPIRY_INTERVAL] = {FOUR_BYTES, .field = FIELD(session_expiry_interval),
+                                      .contexts = IN_HANDSHAKE | IN(DISCONNECT_FROM_CLIENT)},
+    [MQTT_ASSIGNED_CLIENT_IDENTIFIER] = {UTF8, .field = FIELD(assigned_client_identifier),
+                                         .contexts = IN(CONNACK)},
+    [MQTT_SERVER_KEEP_ALIVE] = {TWO_BYTES, .field = FIELD(server_keep_alive), .contexts = IN(CONNACK)},
+    [MQTT_AUTHENTICATION_METHOD] = {UTF8, .field = FIELD(authentication_method),
+                                    .contexts = IN_HANDSHAKE | IN(AUTH)},
+    [MQTT_AUTHENTICATION_DATA] = {BINARY, .field = FIELD(authentication_data),
+                                  .contexts = IN_HANDSHAKE | IN(AUTH)},
+    [MQTT_REQUEST_PROBLEM_INFORMATION] = {BYTE, .field = FIELD(request_problem_information),
+                                          .contexts = IN(CONNECT), .most = 1},
+    [MQTT_WILL_DELAY_INTERVAL] = {FOUR_BYTES, .field = FIELD(will_delay_interval), .contexts = IN(WILL)},
+    [MQTT_REQUEST_RESPONSE_INFORMATION] = {BYTE, .field = FIELD(request_response_information),
+                                           .contexts = IN(CONNECT), .most = 1},
+    [MQTT_RESPONSE_INFORMATION] = {UTF8, .field = FIELD(response_information), .contexts = IN(CONNACK)},
+    [MQTT_SERVER_REFERENCE] = {UTF8, .field = FIELD(server_reference),
+                               .contexts = IN(CONNACK) | IN(DISCONNECT_FROM_SERVER)},
+    [MQTT_REASON_STRING] = {UTF8, .field = FIELD(reason_string),
+                            .contexts = IN(CONNACK) | IN(ACK) | IN_DISCONNECT | IN(AUTH)},
+    [MQTT_RECEIVE_MAXIMUM] = {TWO_BYTES, .field = FIELD(receive_maximum), .contexts = IN_HANDSHAKE,
+                              .least = 1},
+    [MQTT_TOPIC_ALIAS_MAXIMUM] = {TWO_BYTES, .field = FIELD(topic_alias_maximum), .contexts = IN_HANDSHAKE},
+    [MQTT_TOPIC_ALIAS] = {TWO_BYTES, .field = FIELD(topic_alias), .contexts = IN_PUBLISH, .least = 1,
                           .out_of_range = MQTT_TOPIC_ALIAS_INVALID},
-    [MQTT_MAXIMUM_QOS] = {BYTE, FIELD(maximum_qos), IN(CONNACK), .most = 1},
-    [MQTT_RETAIN_AVAILABLE] = {BYTE, FIELD(retain_available), IN(CONNACK), .most = 1},
-    [MQTT_USER_PROPERTY] = {PAIR, 0, IN_ANY, .repeatable = IN_ANY},
-    [MQTT_MAXIMUM_PACKET_SIZE] = {FOUR_BYTES, FIELD(maximum_packet_size), IN_HANDSHAKE, .least = 1},
-    [MQTT_WILDCARD_SUBSCRIPTION_AVAILABLE] = {BYTE, FIELD(wildcard_subscription_available), IN(CONNACK),
-                                              .most = 1},
-    [MQTT_SUBSCRIPTION_IDENTIFIER_AVAILABLE] = {BYTE, FIELD(subscription_identifier_available), IN(CONNACK),
-                                                .most = 1},
-    [MQTT_SHARED_SUBSCRIPTION_AVAILABLE] = {BYTE, FIELD(shared_subscription_available), IN(CONNACK),
-                                            .most = 1},
+    [MQTT_MAXIMUM_QOS] = {BYTE, .field = FIELD(maximum_qos), .contexts = IN(CONNACK), .most = 1},
+    [MQTT_RETAIN_AVAILABLE] = {BYTE, .field = FIELD(retain_available), .contexts = IN(CONNACK), .most = 1},
+    [MQTT_USER_PROPERTY] = {PAIR, .contexts = IN_ANY, .repeatable = IN_ANY},
+    [MQTT_MAXIMUM_PACKET_SIZE] = {FOUR_BYTES, .field = FIELD(maximum_packet_size), .contexts = IN_HANDSHAKE,
+                                  .least = 1},
+    [MQTT_WILDCARD_SUBSCRIPTION_AVAILABLE] = {BYTE, .field = FIELD(wildcard_subscription_available),
+                                              .contexts = IN(CONNACK), .most = 1},
+    [MQTT_SUBSCRIPTION_IDENTIFIER_AVAILABLE] = {BYTE, .field = FIELD(subscription_identifier_available),
+                                                .contexts = IN(CONNACK), .most = 1},
+    [MQTT_SHARED_SUBSCRIPTION_AVAILABLE] = {BYTE, .field = FIELD(shared_subscription_available),
+                                            .contexts = IN(CONNACK), .most = 1},
 };
 
 // NULL when there is no such property. Identifiers are variable byte integers, but all of them take one byte.
