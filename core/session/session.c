@@ -61,12 +61,12 @@ static void free_first_replay(struct session *session)
     free(replay);
 }
 
-bool session_next_replay(struct session *session, struct delivery *delivery)
+bool session_peek_replay(const struct session *session, struct delivery *delivery)
 {
-    struct replay *replay = session->replay_first;
+    const struct replay *replay = session->replay_first;
     if (!replay)
         return false;
-    struct message *message = replay->list.messages[replay->sent++];
+    struct message *message = replay->list.messages[replay->sent];
     *delivery = (struct delivery){
         .message = message,
         .qos = message->qos < replay->qos ? message->qos : replay->qos,
@@ -75,7 +75,14 @@ bool session_next_replay(struct session *session, struct delivery *delivery)
         .identifier = replay->identifier,
         .identifiers = replay->identifier != 0,
     };
-    if (replay->sent == replay->list.count)
+    return true;
+}
+
+bool session_next_replay(struct session *session, struct delivery *delivery)
+{
+    if (!session_peek_replay(session, delivery))
+        return false;
+    if (++session->replay_first->sent == session->replay_first->list.count)
         free_first_replay(session);
     return true;
 }

@@ -73,7 +73,10 @@ static inline bool session_has_waiting(const struct session *session)
 void session_add_replay(struct session *session, struct retained_list *list, uint8_t qos, uint32_t identifier,
                         bool covered);
 
-/** Takes the next retained message out; false when there is none. */
+/** Shows the next retained message, whose reference stays the session's; false when there is none. */
+bool session_peek_replay(const struct session *session, struct delivery *delivery);
+
+/** Takes the next retained message out, with its reference; false when there is none. */
 bool session_next_replay(struct session *session, struct delivery *delivery);
 
 /** Forgets that deliveries were covered or checked: from now on everything is asked anew. */

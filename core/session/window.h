@@ -16,6 +16,7 @@ enum inflight_state {
 struct inflight {
     struct delivery delivery;
     uint8_t state; ///< enum inflight_state
+    bool resend;   ///< not yet sent on the connection that resumed the session
 };
 
 /**

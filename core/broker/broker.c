@@ -1,0 +1,282 @@
+// Assembly: starts everything in order, waits for signals, stops everything in the opposite order.
+#include "core/broker/broker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/base/log.h"
+#include "core/base/memory.h"
+#include "core/broker/state.h"
+
+enum { SWEEP_MS = 250, HOUSEKEEPING_MS = 1000, RETAINED_PER_SWEEP = 1000 };
+
+/* ---- on all workers ---- */
+
+struct errand {
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    unsigned left;
+    void (*work)(struct broker_worker *here, void *argument);
+    void *argument;
+};
+
+struct errand_post {
+    struct post post; // first: found again from the post
+    struct errand *errand;
+};
+
+static void run_errand(struct worker *worker, struct post *post)
+{
+    struct errand *errand = ((struct errand_post *)post)->errand;
+    free(post);
+    errand->work(worker->owner, errand->argument);
+    pthread_mutex_lock(&errand->lock);
+    if (--errand->left == 0)
+        pthread_cond_signal(&errand->done);
+    pthread_mutex_unlock(&errand->lock);
+}
+
+void broker_on_all_workers(struct broker *broker, void (*work)(struct broker_worker *here, void *argument),
+                           void *argument)
+{
+    struct errand errand = {.left = broker->worker_count, .work = work, .argument = argument};
+    pthread_mutex_init(&errand.lock, NULL);
+    pthread_cond_init(&errand.done, NULL);
+    for (unsigned i = 0; i < broker->worker_count; i++) {
+        struct errand_post *post = memory_alloc(sizeof *post);
+        *post = (struct errand_post){.post.run = run_errand, .errand = &errand};
+        worker_post(&broker->workers[i], &post->post);
+    }
+    pthread_mutex_lock(&errand.lock);
+    while (errand.left > 0)
+        pthread_cond_wait(&errand.done, &errand.lock);
+    pthread_mutex_unlock(&errand.lock);
+    pthread_mutex_destroy(&errand.lock);
+    pthread_cond_destroy(&errand.done);
+}
+
+/* ---- a worker's life ---- */
+
+static void housekeeping(struct wheel_timer *timer, void *context)
+{
+    struct worker *worker = context;
+    struct broker_worker *here = worker->owner;
+    // The retained messages are everyone's; one worker sweeps them.
+    if (worker->index == 0)
+        retained_expire(here->broker->retained, worker->now_ms, RETAINED_PER_SWEEP);
+    wheel_start(&worker->wheel, timer, worker->now_ms + HOUSEKEEPING_MS, housekeeping);
+}
+
+static void worker_up(struct worker *worker)
+{
+    struct broker_worker *here = worker->owner;
+    here->sessions.worker = worker->index;
+    here->sessions.index = here->broker->subscriptions;
+    route_start(here);
+    reload_switch(here, here->broker->generation);
+    wheel_start(&worker->wheel, &here->housekeeping, worker->now_ms + HOUSEKEEPING_MS, housekeeping);
+}
+
+static void worker_down(struct worker *worker)
+{
+    struct broker_worker *here = worker->owner;
+    for (struct connection *connection = here->connections; connection; connection = connection->next) {
+        if (connection->state != STATE_CLOSED)
+            connection_leave(connection, MQTT_SERVER_SHUTTING_DOWN, false);
+        stream_abort(&connection->stream);
+    }
+    while (here->connections)
+        worker_turn(worker, false);
+    for (size_t i = 0; i < here->sessions.slot_count; i++) {
+        struct session *session = here->sessions.slots[i];
+        if (!session)
+            continue;
+        will_drop(session);
+        session_free(&here->sessions, session);
+    }
+    wheel_stop(&here->housekeeping);
+    wheel_stop(&here->throttle);
+    plugin_worker_down(worker);
+}
+
+static void say_goodbye(struct broker_worker *here, void *argument)
+{
+    (void)argument;
+    here->stopping = true;
+    listeners_stop(here);
+    struct connection *next;
+    for (struct connection *connection = here->connections; connection; connection = next) {
+        next = connection->next;
+        connection_fail(connection, MQTT_SERVER_SHUTTING_DOWN, NULL);
+    }
+}
+
+/* ---- start and stop ---- */
+
+// As many descriptors as the system lets us have; the limit on connections is told when it cannot be met.
+static void raise_descriptors(const struct settings *settings)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < settings->limits.connections)
+        log_warn("limits.connections is %llu, but the system allows %llu open descriptors (ulimit -n)",
+                 (unsigned long long)settings->limits.connections, (unsigned long long)limit.rlim_cur);
+}
+
+// The protocol of sd_notify(3): one datagram to the socket that the service manager names.
+static void notify_manager(const char *state)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (!path || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof address.sun_path)
+        return;
+    size_t length = strlen(path);
+    memcpy(address.sun_path, path, length);
+    if (path[0] == '@')
+        address.sun_path[0] = '\0';
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    ssize_t sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address,
+                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
+    if (sent < 0)
+        log_warn("cannot notify the service manager: %s", strerror(errno));
+    close(fd);
+}
+
+static void announce(const struct broker *broker)
+{
+    char *listeners = str_format("%s", "");
+    for (const struct broker_listener *listener = broker->listeners; listener; listener = listener->next) {
+        char *longer = str_format("%s%s%s=%s", listeners, *listeners ? " " : "", listener->name,
+                                  listener_address(listener->socket));
+        free(listeners);
+        listeners = longer;
+    }
+    log_event(LOG_INFO, "ready", "ready", LOG_NUM("workers", broker->worker_count),
+              LOG_TEXTF("listeners", listeners));
+    free(listeners);
+}
+
+static unsigned cores(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count < 1 ? 1 : count > WORKERS_MAX ? WORKERS_MAX : (unsigned)count;
+}
+
+static void start(struct broker *broker)
+{
+    const struct settings *settings = broker->settings;
+    broker->worker_count = settings->workers ? settings->workers : cores();
+    stream_set_high_mark(settings->limits.send_buffer);
+    broker->subscriptions = subscriptions_new(broker->worker_count);
+    broker->retained = retained_new();
+    broker->workers = workers_new(broker->worker_count);
+    broker->states = memory_zalloc(broker->worker_count * sizeof *broker->states);
+    for (unsigned i = 0; i < broker->worker_count; i++) {
+        broker->states[i].broker = broker;
+        broker->states[i].worker = &broker->workers[i];
+        broker->workers[i].owner = &broker->states[i];
+    }
+    plugin_host_start(broker->plugins, broker->workers,
+                      settings->helper_threads ? settings->helper_threads : (cores() < 2 ? 2 : cores()));
+    workers_start(broker->workers, worker_up, worker_down);
+}
+
+static void sleep_ms(long ms)
+{
+    struct timespec pause = {.tv_nsec = ms * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+static void stop(struct broker *broker)
+{
+    log_event(LOG_INFO, "stopping", "stopping");
+    notify_manager("STOPPING=1");
+    broker_on_all_workers(broker, say_goodbye, NULL);
+    for (int waited = 0; waited < LINGER_MS + 100 && atomic_load(&broker->connections) > 0; waited += 10)
+        sleep_ms(10);
+    workers_stop(broker->workers);
+    workers_join(broker->workers);
+    plugin_host_stop(broker->plugins);
+    workers_free(broker->workers);
+    for (unsigned i = 0; i < broker->worker_count; i++) {
+        struct sessions *sessions = &broker->states[i].sessions;
+        route_stop(&broker->states[i]);
+        map_clear(&sessions->by_client_id);
+        free(sessions->slots);
+        free(sessions->generations);
+        free(sessions->free_slots);
+    }
+    free(broker->states);
+    generation_unref(broker->generation);
+    plugin_host_retire(broker->plugins);
+    plugin_host_free(broker->plugins);
+    listeners_close(broker);
+    subscriptions_free(broker->subscriptions);
+    retained_free(broker->retained);
+    log_event(LOG_INFO, "stopped", "stopped");
+}
+
+static void wait_for_signals(struct broker *broker, const sigset_t *signals)
+{
+    struct timespec sweep = {.tv_nsec = SWEEP_MS * 1000000L};
+    for (;;) {
+        int signal = sigtimedwait(signals, NULL, &sweep);
+        if (signal == SIGTERM || signal == SIGINT)
+            return;
+        if (signal == SIGHUP) {
+            notify_manager("RELOADING=1");
+            reload(broker);
+            notify_manager("READY=1");
+        }
+        plugin_host_retire(broker->plugins);
+        listeners_sweep(broker);
+    }
+}
+
+int broker_run(const struct broker_options *options)
+{
+    struct broker broker = {.options = options};
+    struct diagnostics diagnostics = DIAGNOSTICS_EMPTY;
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+
+    broker.plugins = plugin_host_new(&broker_upcalls);
+    broker.generation = reload_build(&broker, &broker.settings, &diagnostics);
+    bool started = broker.generation && listeners_open(&broker, broker.settings, &diagnostics);
+    if (broker.settings)
+        log_configure(broker.settings->log_level, broker.settings->log_format);
+    reload_report(&diagnostics);
+    diagnostics_clear(&diagnostics);
+    if (!started) {
+        if (broker.generation)
+            generation_unref(broker.generation);
+        plugin_host_retire(broker.plugins);
+        plugin_host_free(broker.plugins);
+        return 1;
+    }
+    raise_descriptors(broker.settings);
+    start(&broker);
+    listeners_settle(&broker);
+    announce(&broker);
+    notify_manager("READY=1");
+    if (options->ready)
+        options->ready(listener_address(broker.listeners->socket), options->argument);
+    wait_for_signals(&broker, &signals);
+    stop(&broker);
+    return 0;
+}

@@ -1,0 +1,265 @@
+// The life of a connection from accept to its last event, and the end of a session.
+#include <stdlib.h>
+
+#include "core/base/clock.h"
+#include "core/base/memory.h"
+#include "core/broker/state.h"
+
+static void timer_expired(struct wheel_timer *timer, void *context);
+
+struct connection *connection_new(struct broker_worker *here, struct broker_listener *listener, int fd,
+                                  const char *address)
+{
+    size_t length = strlen(address);
+    struct connection *connection = memory_try(sizeof *connection + length + 1);
+    if (!connection)
+        return NULL;
+    *connection =
+        (struct connection){.listener = listener, .version = MQTT_V3_1_1, .problem_information = true};
+    memcpy(connection->address, address, length + 1);
+    stream_init(&connection->stream, fd, &transport_tcp, &connection_stream_events);
+    connection_link(here, connection);
+    return connection;
+}
+
+void connection_link(struct broker_worker *here, struct connection *connection)
+{
+    connection->next = here->connections;
+    if (connection->next)
+        connection->next->link = &connection->next;
+    connection->link = &here->connections;
+    here->connections = connection;
+}
+
+void connection_unlink(struct connection *connection)
+{
+    if (!connection->link)
+        return;
+    *connection->link = connection->next;
+    if (connection->next)
+        connection->next->link = connection->link;
+    connection->link = NULL;
+}
+
+void connection_set_deadline(struct connection *connection, uint64_t after_ms)
+{
+    struct worker *worker = connection->stream.worker;
+    wheel_start(&worker->wheel, &connection->timer, worker->now_ms + after_ms, timer_expired);
+}
+
+// The timer looks how long the client has been silent and how long its socket has taken nothing; it is set
+// anew for what is left, so a packet costs no timer operation.
+void connection_start_keep_alive(struct connection *connection)
+{
+    const struct limit_settings *limits = &connection_worker(connection)->settings->limits;
+    uint64_t after = connection->keep_alive_ms;
+    if (limits->send_timeout_ms && (after == 0 || limits->send_timeout_ms < after))
+        after = limits->send_timeout_ms;
+    if (after)
+        connection_set_deadline(connection, after);
+}
+
+static void check_silence(struct connection *connection)
+{
+    struct broker_worker *here = connection_worker(connection);
+    uint64_t now = here->worker->now_ms;
+    uint64_t send_timeout = here->settings->limits.send_timeout_ms;
+    uint64_t stalled = stream_stalled_ms(&connection->stream);
+    uint64_t next = UINT64_MAX;
+    if (send_timeout) {
+        if (stalled >= send_timeout) {
+            connection_drop(connection, MQTT_UNSPECIFIED_ERROR, "the client reads nothing");
+            return;
+        }
+        next = send_timeout - stalled;
+    }
+    if (connection->keep_alive_ms) {
+        uint64_t silent = now - connection->seen_ms;
+        // Bytes that wait unread because the broker itself holds the client's input are no silence.
+        if (silent >= connection->keep_alive_ms && !connection->stream.paused) {
+            connection_fail(connection, MQTT_KEEP_ALIVE_TIMEOUT, NULL);
+            return;
+        }
+        uint64_t left = silent < connection->keep_alive_ms ? connection->keep_alive_ms - silent : 1000;
+        if (left < next)
+            next = left;
+    }
+    connection_set_deadline(connection, next);
+}
+
+static void timer_expired(struct wheel_timer *timer, void *context)
+{
+    (void)context;
+    struct connection *connection = (struct connection *)((char *)timer - offsetof(struct connection, timer));
+    if (connection->state == STATE_ONLINE)
+        check_silence(connection);
+    else if (connection->state == STATE_AWAIT_CONNECT)
+        connection_drop(connection, MQTT_PROTOCOL_ERROR, "no CONNECT within limits.connect_timeout");
+    else if (connection->state != STATE_CLOSED)
+        connection_fail(connection, MQTT_NOT_AUTHORIZED, "login not finished within limits.connect_timeout");
+}
+
+static void tell_disconnected(struct connection *connection, uint8_t reason)
+{
+    struct client *client = connection->client;
+    if (!chain_takes_event(client, NOCTULE_EVENT_DISCONNECTED))
+        return;
+    const char *name = mqtt_reason_name(reason);
+    struct noctule_event event = {.event = NOCTULE_EVENT_DISCONNECTED,
+                                  .reason_code = reason,
+                                  .reason = {name, strlen(name)},
+                                  .client_id = client_info(client)->client_id};
+    tell_event(connection->stream.worker, client, &event);
+}
+
+static void give_up_decisions(struct connection *connection)
+{
+    if (connection->pending)
+        decision_cancel(connection->pending);
+    if (connection->read_check)
+        decision_cancel(connection->read_check);
+    connection->pending = connection->read_check = NULL;
+    publish_cancel(connection);
+    subscribe_cancel(connection);
+}
+
+void connection_leave(struct connection *connection, uint8_t reason, bool with_will)
+{
+    struct broker_worker *here = connection_worker(connection);
+    struct session *session = connection->session;
+    connection->state = STATE_CLOSED;
+    wheel_stop(&connection->timer);
+    if (connection->expiry)
+        wheel_stop(connection->expiry);
+    give_up_decisions(connection);
+    free(connection->connect);
+    connection->connect = NULL;
+    connection->session = NULL;
+    if (connection->client) {
+        client_set_owner(connection->client, NULL);
+        if (session)
+            tell_disconnected(connection, reason);
+        client_gone(connection->client);
+    }
+    if (session) {
+        session->connection = NULL;
+        session_set_online(session, false);
+        if (!with_will)
+            will_drop(session);
+        uint64_t now = here->worker->now_ms;
+        session->expires_ms =
+            session->expiry_s == UINT32_MAX ? UINT64_MAX : now + session->expiry_s * 1000ULL;
+        if (session->will)
+            session->will->due_ms = now + session->will->delay_s * 1000ULL;
+        // Sets the timer for what is due later, does at once what is due now. [v5 3.1.2.5, 3.1.2.11.2]
+        if (!session->taken_over)
+            session_timer_expired(&session->timer, here->worker);
+    }
+    client_unref(connection->client);
+    connection->client = NULL;
+}
+
+void session_timer_expired(struct wheel_timer *timer, void *context)
+{
+    struct session *session = (struct session *)((char *)timer - offsetof(struct session, timer));
+    struct worker *worker = context;
+    struct broker_worker *here = worker->owner;
+    uint64_t now = worker->now_ms;
+    if (session->expires_ms <= now) {
+        session_end(here, session, true);
+        return;
+    }
+    if (session->will && session->will->due_ms <= now) {
+        struct will *will = session->will;
+        session->will = NULL;
+        will_publish(here, will);
+    }
+    uint64_t due = session->expires_ms;
+    if (session->will && session->will->due_ms < due)
+        due = session->will->due_ms;
+    if (due != UINT64_MAX)
+        wheel_start(&worker->wheel, &session->timer, due, session_timer_expired);
+}
+
+// Messages that other members of a shared group may take are theirs when a member's session ends; QoS 2 ones
+// that were begun are not. [v5 4.8.2]
+static void give_back_shared(struct broker_worker *here, struct session *session)
+{
+    uint32_t cursor = 0;
+    uint16_t packet_id;
+    struct inflight *entry;
+    while ((entry = window_next(&session->window, &cursor, &packet_id))) {
+        if (entry->delivery.group && entry->state == INFLIGHT_PUBACK) {
+            struct delivery delivery = entry->delivery;
+            entry->delivery = (struct delivery){0};
+            route_to_group(here, &delivery, session->id);
+        }
+    }
+    for (uint32_t i = session->queue.count; i > 0; i--) {
+        struct delivery delivery = queue_pop(&session->queue);
+        if (delivery.group)
+            route_to_group(here, &delivery, session->id);
+        else
+            delivery_clear(&delivery);
+    }
+}
+
+void session_end(struct broker_worker *here, struct session *session, bool expired)
+{
+    if (session->will) {
+        struct will *will = session->will;
+        session->will = NULL;
+        will_publish(here, will);
+    }
+    give_back_shared(here, session);
+    struct noctule_event event = {.event = NOCTULE_EVENT_SESSION_EXPIRED,
+                                  .client_id = {session->client_id.data, session->client_id.length}};
+    if (expired)
+        tell_event(here->worker, NULL, &event);
+    session_free(&here->sessions, session);
+    atomic_fetch_sub_explicit(&here->broker->sessions, 1, memory_order_relaxed);
+}
+
+// Before CONNACK the answer is a CONNACK, after it (5.0 only) a DISCONNECT; without a CONNECT there is none.
+// [v5 4.13]
+static void say(struct connection *connection, uint8_t reason, struct str told)
+{
+    struct mqtt_properties properties = {0};
+    if (told.length > 0 && connection->version == MQTT_V5) {
+        mqtt_set(&properties, MQTT_REASON_STRING);
+        properties.reason_string = told;
+    }
+    if (connection->state == STATE_ONLINE) {
+        struct mqtt_disconnect packet = {.reason = reason, .properties = properties};
+        if (connection->version == MQTT_V5)
+            reply_disconnect(connection, MQTT_DISCONNECT, &packet);
+    } else if (connection->connect) {
+        struct mqtt_connack connack = {.reason = reason, .properties = &properties};
+        reply_connack(connection, &connack);
+    }
+}
+
+void connection_fail_telling(struct connection *connection, uint8_t reason, const char *why, struct str told)
+{
+    if (connection->state == STATE_CLOSED)
+        return;
+    log_connection(connection, LOG_INFO, "closed", "connection closed by the broker",
+                   why ? why : mqtt_reason_name(reason));
+    say(connection, reason, told);
+    connection_leave(connection, reason, true);
+    stream_close(&connection->stream, LINGER_MS);
+}
+
+void connection_fail(struct connection *connection, uint8_t reason, const char *why)
+{
+    connection_fail_telling(connection, reason, why, (struct str){0});
+}
+
+void connection_drop(struct connection *connection, uint8_t reason, const char *why)
+{
+    if (connection->state == STATE_CLOSED)
+        return;
+    log_connection(connection, LOG_INFO, "closed", "connection closed by the broker", why);
+    connection_leave(connection, reason, true);
+    stream_abort(&connection->stream);
+}

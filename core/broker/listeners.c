@@ -1,0 +1,182 @@
+// Which sockets are listened on, at start and across reloads: a listener whose name and address stay keeps
+// its socket and its connections.
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/base/log.h"
+#include "core/base/memory.h"
+#include "core/broker/state.h"
+
+enum { REFUSED_POLITELY = 1000 }; // connections above a limit that still get a CONNACK with the reason
+
+static void accepted(struct worker *worker, int fd, const char *address, void *argument)
+{
+    struct broker_listener *listener = argument;
+    struct broker_worker *here = worker->owner;
+    uint64_t mine = atomic_fetch_add_explicit(&listener->connections, 1, memory_order_relaxed);
+    uint64_t all = atomic_fetch_add_explicit(&listener->broker->connections, 1, memory_order_relaxed);
+    uint64_t my_limit = atomic_load_explicit(&listener->max_connections, memory_order_relaxed);
+    uint64_t limit = here->settings->limits.connections;
+    struct connection *connection = NULL;
+    if (mine < my_limit + REFUSED_POLITELY && all < limit + REFUSED_POLITELY)
+        connection = connection_new(here, listener, fd, address);
+    if (!connection) {
+        close(fd);
+        atomic_fetch_sub_explicit(&listener->connections, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&listener->broker->connections, 1, memory_order_relaxed);
+        return;
+    }
+    connection->over_limit = mine >= my_limit || all >= limit;
+    stream_attach(&connection->stream, worker);
+    connection_set_deadline(connection, here->settings->limits.connect_timeout_ms);
+}
+
+static struct broker_listener *find(struct broker *broker, const struct listener_settings *wanted)
+{
+    for (struct broker_listener *listener = broker->listeners; listener; listener = listener->next)
+        if (strcmp(listener->name, wanted->name) == 0 && strcmp(listener->host, wanted->host) == 0 &&
+            listener->port == wanted->port)
+            return listener;
+    return NULL;
+}
+
+static void free_listener(struct broker_listener *listener)
+{
+    if (listener->socket)
+        listener_close(listener->socket);
+    free(listener->name);
+    free(listener->host);
+    free(listener);
+}
+
+// Undoes a reload that failed half-way.
+static void forget_fresh(struct broker *broker)
+{
+    struct broker_listener **link = &broker->listeners;
+    while (*link) {
+        struct broker_listener *listener = *link;
+        listener->stays = true;
+        if (listener->fresh) {
+            *link = listener->next;
+            free_listener(listener);
+        } else {
+            link = &listener->next;
+        }
+    }
+}
+
+static struct broker_listener *open_one(struct broker *broker, const struct listener_settings *wanted,
+                                        char **error)
+{
+    struct listener *socket = listener_open(wanted->host, wanted->port, error);
+    if (!socket)
+        return NULL;
+    struct broker_listener *listener = memory_zalloc(sizeof *listener);
+    listener->broker = broker;
+    listener->socket = socket;
+    listener->name = str_to_c(str_of(wanted->name));
+    listener->host = str_to_c(str_of(wanted->host));
+    listener->port = wanted->port;
+    listener->fresh = true;
+    struct broker_listener **last = &broker->listeners;
+    while (*last)
+        last = &(*last)->next;
+    *last = listener;
+    return listener;
+}
+
+bool listeners_open(struct broker *broker, const struct settings *settings, struct diagnostics *diagnostics)
+{
+    for (struct broker_listener *listener = broker->listeners; listener; listener = listener->next)
+        listener->stays = listener->fresh = false;
+    for (size_t i = 0; i < settings->listener_count; i++) {
+        const struct listener_settings *wanted = &settings->listeners[i];
+        char *error = NULL;
+        struct broker_listener *listener = find(broker, wanted);
+        if (!listener)
+            listener = open_one(broker, wanted, &error);
+        if (!listener) {
+            diagnostics_error(diagnostics, wanted->bind_place, "%s", error);
+            free(error);
+            forget_fresh(broker);
+            return false;
+        }
+        listener->stays = true;
+        atomic_store(&listener->max_connections, wanted->max_connections);
+    }
+    return true;
+}
+
+static void drop_connections(struct broker_worker *here, const struct broker_listener *listener)
+{
+    struct connection *next;
+    for (struct connection *connection = here->connections; connection; connection = next) {
+        next = connection->next; // failing one may end others' sessions, never unlink them at once
+        if (connection->listener == listener)
+            connection_fail(connection, MQTT_ADMINISTRATIVE_ACTION, "its listener was removed");
+    }
+}
+
+void listeners_switch(struct broker_worker *here)
+{
+    for (struct broker_listener *listener = here->broker->listeners; listener; listener = listener->next) {
+        if (listener->stays && listener->fresh) {
+            listener_attach(listener->socket, here->worker, accepted, listener);
+        } else if (!listener->stays) {
+            listener_detach(listener->socket, here->worker);
+            drop_connections(here, listener);
+        }
+    }
+}
+
+void listeners_stop(struct broker_worker *here)
+{
+    for (struct broker_listener *listener = here->broker->listeners; listener; listener = listener->next)
+        listener_detach(listener->socket, here->worker);
+}
+
+void listeners_settle(struct broker *broker)
+{
+    struct broker_listener **link = &broker->listeners;
+    while (*link) {
+        struct broker_listener *listener = *link;
+        listener->fresh = false;
+        if (listener->stays) {
+            link = &listener->next;
+            continue;
+        }
+        *link = listener->next;
+        listener_close(listener->socket);
+        listener->socket = NULL;
+        listener->next = broker->retired;
+        broker->retired = listener;
+    }
+}
+
+void listeners_sweep(struct broker *broker)
+{
+    struct broker_listener **link = &broker->retired;
+    while (*link) {
+        struct broker_listener *listener = *link;
+        if (atomic_load_explicit(&listener->connections, memory_order_acquire) == 0) {
+            *link = listener->next;
+            free_listener(listener);
+        } else {
+            link = &listener->next;
+        }
+    }
+}
+
+void listeners_close(struct broker *broker)
+{
+    while (broker->listeners) {
+        struct broker_listener *listener = broker->listeners;
+        broker->listeners = listener->next;
+        free_listener(listener);
+    }
+    while (broker->retired) {
+        struct broker_listener *listener = broker->retired;
+        broker->retired = listener->next;
+        free_listener(listener);
+    }
+}

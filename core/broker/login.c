@@ -1,0 +1,369 @@
+// CONNECT and AUTH: from the first packet to the verdict about it.
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "core/base/memory.h"
+#include "core/broker/state.h"
+#include "core/topic/topic.h"
+
+enum { CLIENT_ID_RANDOM = 22, MOVES_MAX = 2 };
+
+// A connection on its way to the worker of its client id.
+struct move {
+    struct post post; // first: found again from the post
+    struct turn_task task;
+    struct connection *connection;
+    unsigned home;
+};
+
+static void login_begin(struct connection *connection);
+
+// Enough of CONNECT to know in which version to refuse it, even if the rest does not parse.
+static uint8_t peek_version(const struct mqtt_frame *frame)
+{
+    static const uint8_t name[] = {0, 4, 'M', 'Q', 'T', 'T'};
+    if (frame->length > sizeof name && memcmp(frame->body, name, sizeof name) == 0 &&
+        frame->body[sizeof name] >= MQTT_V5)
+        return MQTT_V5;
+    return MQTT_V3_1_1;
+}
+
+static unsigned home_of(const struct broker_worker *here, struct str client_id)
+{
+    return (unsigned)((str_hash(client_id) >> 32) % here->broker->worker_count);
+}
+
+static void arrive(struct worker *worker, struct post *post)
+{
+    struct connection *connection = ((struct move *)post)->connection;
+    free(post);
+    login_arrived(worker, connection);
+}
+
+void login_arrived(struct worker *worker, struct connection *connection)
+{
+    struct broker_worker *here = worker->owner;
+    connection_link(here, connection);
+    stream_attach(&connection->stream, worker);
+    connection->seen_ms = worker->now_ms;
+    connection_set_deadline(connection, here->settings->limits.connect_timeout_ms);
+    if (here->stopping)
+        connection_fail(connection, MQTT_SERVER_SHUTTING_DOWN, NULL);
+    else
+        login_begin(connection);
+}
+
+// Runs at the end of the turn, when nobody stands in the middle of the connection's bytes.
+static void depart(struct worker *worker, struct turn_task *task)
+{
+    struct move *move = (struct move *)((char *)task - offsetof(struct move, task));
+    struct connection *connection = move->connection;
+    if (connection->state == STATE_CLOSED) {
+        free(move);
+        return;
+    }
+    wheel_stop(&connection->timer);
+    connection_unlink(connection);
+    stream_detach(&connection->stream);
+    worker_post(&worker->peers[move->home], &move->post);
+}
+
+static void move_to(struct connection *connection, unsigned home)
+{
+    struct move *move = memory_alloc(sizeof *move);
+    *move = (struct move){.post.run = arrive, .task.run = depart, .connection = connection, .home = home};
+    connection->connect->moves++;
+    worker_at_turn_end(connection->stream.worker, &move->task);
+}
+
+static bool keep_connect(struct connection *connection, const struct mqtt_frame *frame)
+{
+    struct connect_packet *connect = memory_try(sizeof *connect + frame->length);
+    if (!connect)
+        return false;
+    connect->moves = 0;
+    memcpy(connect->bytes, frame->body, frame->length);
+    struct mqtt_frame copy = *frame;
+    copy.body = connect->bytes;
+    connection->connect = connect;
+    connection->version = peek_version(frame);
+    uint8_t reason = mqtt_decode_connect(&copy, &connect->packet);
+    if (reason) {
+        connection_fail(connection, reason, "CONNECT is not valid");
+        return true;
+    }
+    connection->version = connect->packet.version;
+    return true;
+}
+
+void login_receive(struct connection *connection, const struct mqtt_frame *frame)
+{
+    if (!keep_connect(connection, frame)) {
+        connection_drop(connection, MQTT_SERVER_UNAVAILABLE, "out of memory");
+        return;
+    }
+    if (connection->state == STATE_CLOSED)
+        return;
+    struct broker_worker *here = connection_worker(connection);
+    connection->state = STATE_LOGIN;
+    unsigned home = home_of(here, connection->connect->packet.client_id);
+    if (connection->connect->packet.client_id.length == 0)
+        home = here->worker->index;
+    stream_pause(&connection->stream);
+    if (home == here->worker->index)
+        login_begin(connection);
+    else
+        move_to(connection, home);
+}
+
+static void refuse(struct connection *connection, const struct outcome *outcome)
+{
+    struct client *client = connection->client;
+    uint8_t reason = outcome->reason_code ? outcome->reason_code : MQTT_NOT_AUTHORIZED;
+    log_denial(client, "connect", (struct str){0}, outcome);
+    if (chain_takes_event(client, NOCTULE_EVENT_LOGIN_FAILED)) {
+        struct noctule_event event = {.event = NOCTULE_EVENT_LOGIN_FAILED,
+                                      .reason_code = reason,
+                                      .reason = {outcome->reason.data, outcome->reason.length},
+                                      .client_id = client_info(client)->client_id};
+        tell_event(connection->stream.worker, client, &event);
+    }
+    connection_fail_telling(connection, reason, "login refused",
+                            outcome->show_reason ? outcome->reason : (struct str){0});
+}
+
+static struct str authentication_method(const struct connection *connection)
+{
+    return connection->connect->packet.properties.authentication_method;
+}
+
+static void challenge(struct connection *connection, const struct outcome *outcome)
+{
+    struct mqtt_disconnect packet = {.reason = MQTT_CONTINUE_AUTHENTICATION};
+    mqtt_set(&packet.properties, MQTT_AUTHENTICATION_METHOD);
+    packet.properties.authentication_method = authentication_method(connection);
+    if (outcome->auth_data.data) {
+        mqtt_set(&packet.properties, MQTT_AUTHENTICATION_DATA);
+        packet.properties.authentication_data = outcome->auth_data;
+    }
+    reply_disconnect(connection, MQTT_AUTH, &packet);
+    if (!connection->reauthenticating)
+        connection->state = STATE_AUTHENTICATING;
+    stream_resume(&connection->stream);
+}
+
+// A plugin may have given the client another id; its session then lives with that id's worker, where the
+// login is repeated.
+static bool moves_again(struct connection *connection)
+{
+    struct broker_worker *here = connection_worker(connection);
+    struct connect_packet *connect = connection->connect;
+    struct noctule_string id = client_info(connection->client)->client_id;
+    struct str client_id = str_make(id.data, id.length);
+    unsigned home = home_of(here, client_id);
+    if (home == here->worker->index || connect->packet.client_id.length == 0 ||
+        str_equal(client_id, connect->packet.client_id))
+        return false;
+    if (connect->moves >= MOVES_MAX || connection->enhanced) {
+        connection_fail(connection, MQTT_UNSPECIFIED_ERROR,
+                        "the client id given by a plugin changes with every login");
+        return true;
+    }
+    struct client *client = connection->client;
+    connection->client = NULL;
+    client_set_owner(client, NULL);
+    client_gone(client);
+    client_unref(client);
+    move_to(connection, home);
+    return true;
+}
+
+static void login_decided(struct client *client, const struct outcome *outcome, void *argument)
+{
+    (void)client;
+    struct connection *connection = argument;
+    connection->pending = NULL;
+    switch (outcome->verdict) {
+    case NOCTULE_ALLOW:
+        if (!moves_again(connection))
+            online_start(connection, outcome);
+        break;
+    case NOCTULE_CONTINUE:
+        challenge(connection, outcome);
+        break;
+    default:
+        refuse(connection, outcome);
+    }
+}
+
+static void assign_client_id(struct connection *connection)
+{
+    static const char alphabet[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    struct broker_worker *here = connection_worker(connection);
+    char id[8 + CLIENT_ID_RANDOM] = "noctule-";
+    // Drawn until the id belongs to this worker: on average as many times as there are workers.
+    do {
+        uint8_t random[CLIENT_ID_RANDOM];
+        if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+            memory_exhausted();
+        for (size_t i = 0; i < sizeof random; i++)
+            id[8 + i] = alphabet[random[i] % (sizeof alphabet - 1)];
+    } while (home_of(here, str_make(id, sizeof id)) != here->worker->index);
+    client_set_id(connection->client, str_make(id, sizeof id));
+}
+
+// What the broker itself refuses before any plugin is asked.
+static uint8_t check_connect(const struct connection *connection, const char **why)
+{
+    const struct mqtt_connect *packet = &connection->connect->packet;
+    const struct limit_settings *limits = &connection_worker(connection)->settings->limits;
+    *why = NULL;
+    if (connection->over_limit) {
+        *why = "limits.connections or the listener's max_connections is reached";
+        return MQTT_QUOTA_EXCEEDED;
+    }
+    if (packet->client_id.length == 0 &&
+        (packet->version == MQTT_V3_1 || (packet->version == MQTT_V3_1_1 && !packet->clean_start))) {
+        *why = "an empty client id needs a clean session";
+        return MQTT_CLIENT_IDENTIFIER_NOT_VALID;
+    }
+    if (packet->has_will && topic_levels(packet->will.topic) > limits->topic_levels) {
+        *why = "the will's topic has more levels than limits.topic_levels";
+        return MQTT_TOPIC_NAME_INVALID;
+    }
+    return MQTT_SUCCESS;
+}
+
+static struct client *make_client(struct connection *connection)
+{
+    const struct mqtt_connect *packet = &connection->connect->packet;
+    struct client_identity identity = {
+        .protocol_version = packet->version,
+        .clean_start = packet->clean_start,
+        .keep_alive = packet->keep_alive,
+        .client_id = packet->client_id,
+        .username = packet->has_username ? str_make(packet->username.data ? packet->username.data : "",
+                                                    packet->username.length)
+                                         : (struct str){0},
+        .address = str_of(connection->address),
+        .listener = str_of(connection->listener->name),
+    };
+    struct client *client = client_new(connection->stream.worker, &identity);
+    client_set_owner(client, connection);
+    return client;
+}
+
+static void login_begin(struct connection *connection)
+{
+    const struct mqtt_connect *packet = &connection->connect->packet;
+    connection->client = make_client(connection);
+    if (packet->client_id.length == 0)
+        assign_client_id(connection);
+    const char *why;
+    uint8_t reason = check_connect(connection, &why);
+    if (reason) {
+        connection_fail(connection, reason, why);
+        return;
+    }
+    struct str method = {0};
+    struct str data = {0};
+    if (mqtt_has(&packet->properties, MQTT_AUTHENTICATION_METHOD)) {
+        if (!chain_takes_auth(connection->client)) {
+            connection_fail(connection, MQTT_BAD_AUTHENTICATION_METHOD,
+                            "no plugin takes enhanced authentication");
+            return;
+        }
+        connection->enhanced = true;
+        method = authentication_method(connection);
+        if (mqtt_has(&packet->properties, MQTT_AUTHENTICATION_DATA))
+            data = packet->properties.authentication_data;
+    }
+    struct noctule_login login = {
+        .size = sizeof login,
+        .has_username = packet->has_username,
+        .has_password = packet->has_password,
+        .username = {packet->username.data, packet->username.length},
+        .password = {packet->password.data, packet->password.length},
+        .auth_method = {method.data, method.length},
+        .auth_data = {data.data, data.length},
+    };
+    struct outcome outcome;
+    struct decision_call call = {.done = login_decided, .argument = connection};
+    connection->pending = decide_login(connection->client, &login, &call, &outcome);
+    if (!connection->pending)
+        login_decided(connection->client, &outcome, connection);
+}
+
+static void auth_decided(struct client *client, const struct outcome *outcome, void *argument)
+{
+    struct connection *connection = argument;
+    if (!connection->reauthenticating) {
+        login_decided(client, outcome, argument);
+        return;
+    }
+    connection->pending = NULL;
+    if (outcome->verdict == NOCTULE_CONTINUE) {
+        challenge(connection, outcome);
+        return;
+    }
+    connection->reauthenticating = false;
+    if (outcome->verdict != NOCTULE_ALLOW) {
+        refuse(connection, outcome);
+        return;
+    }
+    struct mqtt_disconnect packet = {.reason = MQTT_SUCCESS};
+    mqtt_set(&packet.properties, MQTT_AUTHENTICATION_METHOD);
+    packet.properties.authentication_method = authentication_method(connection);
+    if (outcome->auth_data.data) {
+        mqtt_set(&packet.properties, MQTT_AUTHENTICATION_DATA);
+        packet.properties.authentication_data = outcome->auth_data;
+    }
+    reply_disconnect(connection, MQTT_AUTH, &packet);
+    stream_resume(&connection->stream);
+}
+
+// Which AUTH is due follows from the state; the method is the one of CONNECT, always. [v5 4.12]
+static uint8_t check_auth(struct connection *connection, const struct mqtt_disconnect *packet)
+{
+    bool online = connection->state == STATE_ONLINE;
+    uint8_t due =
+        online && !connection->reauthenticating ? MQTT_REAUTHENTICATE : MQTT_CONTINUE_AUTHENTICATION;
+    if (packet->reason != due)
+        return MQTT_PROTOCOL_ERROR;
+    if (!mqtt_has(&packet->properties, MQTT_AUTHENTICATION_METHOD) ||
+        !str_equal(packet->properties.authentication_method, authentication_method(connection)))
+        return MQTT_PROTOCOL_ERROR;
+    return MQTT_SUCCESS;
+}
+
+void login_auth(struct connection *connection, const struct mqtt_frame *frame)
+{
+    struct mqtt_disconnect packet;
+    uint8_t reason =
+        connection->state == STATE_LOGIN ? MQTT_PROTOCOL_ERROR : mqtt_decode_auth(frame, true, &packet);
+    if (!reason)
+        reason = check_auth(connection, &packet);
+    if (reason) {
+        connection_fail(connection, reason, "AUTH out of place");
+        return;
+    }
+    if (connection->state == STATE_ONLINE)
+        connection->reauthenticating = true;
+    else
+        connection->state = STATE_LOGIN;
+    struct noctule_auth auth = {
+        .size = sizeof auth,
+        .reason_code = packet.reason,
+        .method = {packet.properties.authentication_method.data,
+                   packet.properties.authentication_method.length},
+    };
+    if (mqtt_has(&packet.properties, MQTT_AUTHENTICATION_DATA))
+        auth.data = noctule_string_of(packet.properties.authentication_data.data,
+                                      packet.properties.authentication_data.length);
+    stream_pause(&connection->stream);
+    struct outcome outcome;
+    struct decision_call call = {.done = auth_decided, .argument = connection};
+    connection->pending = decide_auth(connection->client, &auth, &call, &outcome);
+    if (!connection->pending)
+        auth_decided(connection->client, &outcome, connection);
+}

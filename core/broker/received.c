@@ -1,0 +1,168 @@
+// Bytes become packets, packets find their handlers.
+#include <stdlib.h>
+
+#include "core/broker/state.h"
+
+typedef void handler_fn(struct connection *connection, const struct mqtt_frame *frame);
+
+static void receive_ping(struct connection *connection, const struct mqtt_frame *frame)
+{
+    uint8_t reason = mqtt_decode_ping(frame);
+    if (reason)
+        connection_fail(connection, reason, NULL);
+    else
+        reply_ping(connection);
+}
+
+// Session Expiry Interval may be set anew, but not from none to some. [v5 3.14.2.2.2]
+static bool update_expiry(struct connection *connection, const struct mqtt_properties *properties)
+{
+    struct session *session = connection->session;
+    if (!mqtt_has(properties, MQTT_SESSION_EXPIRY_INTERVAL))
+        return true;
+    uint32_t wanted = properties->session_expiry_interval;
+    if (session->expiry_s == 0 && wanted > 0)
+        return false;
+    uint64_t limit = connection_worker(connection)->settings->limits.session_expiry_ms / 1000;
+    session->expiry_s = wanted > limit ? (uint32_t)limit : wanted;
+    return true;
+}
+
+static void receive_disconnect(struct connection *connection, const struct mqtt_frame *frame)
+{
+    struct mqtt_disconnect packet;
+    uint8_t reason = mqtt_decode_disconnect(frame, connection->version, true, &packet);
+    if (!reason && !update_expiry(connection, &packet.properties))
+        reason = MQTT_PROTOCOL_ERROR;
+    if (reason) {
+        connection_fail(connection, reason, NULL);
+        return;
+    }
+    log_connection(connection, LOG_INFO, "disconnected", "client disconnected",
+                   mqtt_reason_name(packet.reason));
+    connection->said_goodbye = true;
+    connection_leave(connection, packet.reason, packet.reason != MQTT_SUCCESS);
+    stream_close(&connection->stream, LINGER_MS);
+}
+
+static void receive_auth(struct connection *connection, const struct mqtt_frame *frame)
+{
+    if (connection->version == MQTT_V5 && connection->enhanced)
+        login_auth(connection, frame);
+    else
+        connection_fail(connection, MQTT_PROTOCOL_ERROR, "AUTH without an Authentication Method in CONNECT");
+}
+
+static void receive_second_connect(struct connection *connection, const struct mqtt_frame *frame)
+{
+    (void)frame;
+    connection_fail(connection, MQTT_PROTOCOL_ERROR, "a second CONNECT");
+}
+
+// What a client may send once it is online; the rest is the server's to send.
+static handler_fn *const online_handlers[16] = {
+    [MQTT_CONNECT] = receive_second_connect,
+    [MQTT_PUBLISH] = publish_receive,
+    [MQTT_PUBACK] = acknowledge_receive,
+    [MQTT_PUBREC] = acknowledge_receive,
+    [MQTT_PUBREL] = acknowledge_receive,
+    [MQTT_PUBCOMP] = acknowledge_receive,
+    [MQTT_SUBSCRIBE] = subscribe_receive,
+    [MQTT_UNSUBSCRIBE] = unsubscribe_receive,
+    [MQTT_PINGREQ] = receive_ping,
+    [MQTT_DISCONNECT] = receive_disconnect,
+    [MQTT_AUTH] = receive_auth,
+};
+
+static bool handle_before_online(struct connection *connection, const struct mqtt_frame *frame)
+{
+    if (connection->state == STATE_AWAIT_CONNECT) {
+        if (frame->type != MQTT_CONNECT)
+            return false;
+        login_receive(connection, frame);
+        return true;
+    }
+    // With an Authentication Method, only AUTH and DISCONNECT until CONNACK. [v5 3.1.2-30]
+    if (frame->type == MQTT_AUTH) {
+        login_auth(connection, frame);
+        return true;
+    }
+    if (frame->type == MQTT_DISCONNECT)
+        connection_drop(connection, MQTT_SUCCESS, "the client gave up its login");
+    else
+        connection_fail(connection, MQTT_PROTOCOL_ERROR, "a packet other than AUTH during authentication");
+    return true;
+}
+
+static void handle(struct connection *connection, const struct mqtt_frame *frame)
+{
+    if (connection->state == STATE_ONLINE) {
+        handler_fn *handler = online_handlers[frame->type];
+        if (handler)
+            handler(connection, frame);
+        else
+            connection_fail(connection, MQTT_PROTOCOL_ERROR, "a packet that only a server sends");
+    } else if (!handle_before_online(connection, frame)) {
+        connection_drop(connection, MQTT_PROTOCOL_ERROR, "the first packet is not CONNECT");
+    }
+}
+
+static size_t received(struct stream *stream, const uint8_t *data, size_t length, size_t *wanted)
+{
+    struct connection *connection = (struct connection *)stream;
+    struct broker_worker *here = stream->worker->owner;
+    uint32_t limit = (uint32_t)here->settings->limits.packet_size;
+    size_t used = 0;
+    connection->seen_ms = here->worker->now_ms;
+    while (used < length && !stream->paused && connection->state != STATE_CLOSED) {
+        struct mqtt_frame frame;
+        switch (mqtt_frame_next(data + used, length - used, limit, &frame)) {
+        case MQTT_FRAME_READY:
+            used += frame.size;
+            handle(connection, &frame);
+            break;
+        case MQTT_FRAME_INCOMPLETE:
+            if (connection->state == STATE_AWAIT_CONNECT && data[used] >> 4 != MQTT_CONNECT)
+                connection_drop(connection, MQTT_PROTOCOL_ERROR, "the first packet is not CONNECT");
+            *wanted = frame.size;
+            return used;
+        case MQTT_FRAME_MALFORMED:
+            connection_fail(connection, MQTT_MALFORMED_PACKET, NULL);
+            return length;
+        case MQTT_FRAME_TOO_LARGE:
+            connection_fail(connection, MQTT_PACKET_TOO_LARGE, NULL);
+            return length;
+        }
+    }
+    return used;
+}
+
+static void drained(struct stream *stream)
+{
+    struct connection *connection = (struct connection *)stream;
+    if (connection->state == STATE_ONLINE)
+        deliver_waiting(connection);
+}
+
+static void closed(struct stream *stream, int error)
+{
+    (void)error;
+    struct connection *connection = (struct connection *)stream;
+    if (connection->state != STATE_CLOSED) {
+        if (connection->state != STATE_AWAIT_CONNECT)
+            log_connection(connection, LOG_INFO, "disconnected", "connection closed by the client",
+                           "no DISCONNECT");
+        connection_leave(connection, MQTT_UNSPECIFIED_ERROR, true);
+    }
+    if (connection->counted) {
+        atomic_fetch_sub_explicit(&connection->listener->connections, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&connection_worker(connection)->broker->connections, 1,
+                                  memory_order_relaxed);
+    }
+    connection_unlink(connection);
+    aliases_free(connection);
+    free(connection->expiry);
+    free(connection);
+}
+
+const struct stream_events connection_stream_events = {received, drained, closed};

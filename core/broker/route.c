@@ -1,0 +1,261 @@
+// From a message to its subscribers: here at once, on other workers by one post per worker and turn.
+#include <stdlib.h>
+
+#include "core/base/log.h"
+#include "core/base/memory.h"
+#include "core/broker/state.h"
+
+enum { BATCH_BYTES = 64 * 1024 };
+
+/** One message and who wants it, in a batch. */
+struct route_record {
+    struct message *message; ///< one reference
+    uint32_t count;
+    uint32_t may_repeat;
+    struct subscription_target targets[];
+};
+
+struct route_batch {
+    struct post post; // first: found again from the post
+    uint32_t used;
+    uint32_t capacity;
+    _Alignas(8) uint8_t records[];
+};
+
+static void deliver_targets(struct broker_worker *here, struct message *message,
+                            const struct subscription_target *targets, size_t count, bool may_repeat);
+
+/* ---- other workers ---- */
+
+static void close_batches(struct worker *worker, struct turn_task *task)
+{
+    (void)task;
+    struct broker_worker *here = worker->owner;
+    for (unsigned i = 0; i < here->broker->worker_count; i++) {
+        if (!here->batches[i])
+            continue;
+        worker_post_gathered(worker, i, &here->batches[i]->post);
+        here->batches[i] = NULL;
+    }
+}
+
+static void batch_arrived(struct worker *worker, struct post *post)
+{
+    struct route_batch *batch = (struct route_batch *)post;
+    struct broker_worker *here = worker->owner;
+    for (uint32_t at = 0; at < batch->used;) {
+        struct route_record *record = (struct route_record *)(batch->records + at);
+        deliver_targets(here, record->message, record->targets, record->count, record->may_repeat);
+        message_unref(record->message);
+        at += (uint32_t)(sizeof *record + record->count * sizeof *record->targets);
+    }
+    free(batch);
+}
+
+static struct route_record *batch_reserve(struct broker_worker *here, unsigned target, size_t size)
+{
+    struct route_batch *batch = here->batches[target];
+    if (batch && batch->capacity - batch->used < size) {
+        worker_post_gathered(here->worker, target, &batch->post);
+        batch = here->batches[target] = NULL;
+    }
+    if (!batch) {
+        size_t capacity = size > BATCH_BYTES ? size : BATCH_BYTES;
+        batch = memory_try(sizeof *batch + capacity);
+        if (!batch)
+            return NULL;
+        batch->post.run = batch_arrived;
+        batch->used = 0;
+        batch->capacity = (uint32_t)capacity;
+        here->batches[target] = batch;
+        worker_at_turn_end(here->worker, &here->close_batches);
+    }
+    struct route_record *record = (struct route_record *)(batch->records + batch->used);
+    batch->used += (uint32_t)size;
+    return record;
+}
+
+static void hand_over(struct broker_worker *here, unsigned target, struct message *message,
+                      const struct subscription_target *targets, size_t count, bool may_repeat)
+{
+    struct message *kept = message_keep(message);
+    struct route_record *record =
+        kept ? batch_reserve(here, target, sizeof *record + count * sizeof *targets) : NULL;
+    if (!record) {
+        message_unref(kept);
+        here->dropped += count;
+        log_warn("out of memory: a message for %zu subscribers is lost", count);
+        return;
+    }
+    record->message = kept;
+    record->count = (uint32_t)count;
+    record->may_repeat = may_repeat;
+    memcpy(record->targets, targets, count * sizeof *targets);
+}
+
+bool route_is_congested(struct broker_worker *here)
+{
+    for (unsigned i = 0; i < here->broker->worker_count; i++)
+        if (atomic_load_explicit(&here->worker->peers[i].backlog, memory_order_relaxed) > BACKLOG_HIGH)
+            return true;
+    return false;
+}
+
+/* ---- this worker ---- */
+
+static struct delivery delivery_for(struct message *message, const struct subscription_target *target)
+{
+    uint8_t granted = target->options & MQTT_OPTION_QOS;
+    return (struct delivery){
+        .message = message,
+        .identifier = target->identifier,
+        .identifiers = target->identifier != 0,
+        .group = target->group,
+        .qos = message->qos < granted ? message->qos : granted,
+        .retain = message->retain && (target->options & MQTT_OPTION_RETAIN_AS_PUBLISHED),
+        .covered = target->covered,
+    };
+}
+
+static bool takes(const struct broker_worker *here, struct message *message,
+                  const struct subscription_target *target, struct session **session)
+{
+    *session = sessions_get(&here->sessions, target->session);
+    if (!*session)
+        return false;
+    return !((target->options & MQTT_OPTION_NO_LOCAL) && message->publisher == target->session);
+}
+
+// Subscriptions of one session that overlap become one delivery: the highest QoS, all identifiers.
+// [v5 3.3.4-2, 3.3.4-4]
+static void deliver_merged(struct broker_worker *here, struct message *message,
+                           const struct subscription_target *targets, size_t count)
+{
+    if (count > here->merged_capacity) {
+        here->merged = memory_resize(here->merged, count * sizeof *here->merged);
+        here->merged_sessions = memory_resize(here->merged_sessions, count * sizeof(struct session *));
+        here->merged_capacity = count;
+    }
+    uint32_t mark = ++here->mark;
+    size_t merged = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct session *session;
+        if (!takes(here, message, &targets[i], &session))
+            continue;
+        struct delivery delivery = delivery_for(message, &targets[i]);
+        if (session->mark != mark || targets[i].shared) {
+            if (!targets[i].shared) {
+                session->mark = mark;
+                session->mark_index = (uint32_t)merged;
+            }
+            here->merged_sessions[merged] = session;
+            here->merged[merged++] = delivery;
+            continue;
+        }
+        struct delivery *first = &here->merged[session->mark_index];
+        if (delivery.qos > first->qos)
+            first->qos = delivery.qos;
+        first->retain |= delivery.retain;
+        first->covered |= delivery.covered;
+        if (delivery.identifiers)
+            delivery_add_identifier(first, delivery.identifier);
+    }
+    for (size_t i = 0; i < merged; i++)
+        deliver(here, here->merged_sessions[i], &here->merged[i]);
+}
+
+static void deliver_targets(struct broker_worker *here, struct message *message,
+                            const struct subscription_target *targets, size_t count, bool may_repeat)
+{
+    if (may_repeat) {
+        deliver_merged(here, message, targets, count);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct session *session;
+        if (takes(here, message, &targets[i], &session)) {
+            struct delivery delivery = delivery_for(message, &targets[i]);
+            deliver(here, session, &delivery);
+        } else if (targets[i].shared && !session) {
+            // The member has gone since it was chosen.
+            struct delivery delivery = delivery_for(message, &targets[i]);
+            if (delivery_keep(&delivery))
+                route_to_group(here, &delivery, targets[i].session);
+        }
+    }
+}
+
+void route_to_group(struct broker_worker *here, struct delivery *delivery, uint64_t except)
+{
+    struct subscription_target target;
+    struct message *message = delivery->message;
+    if (subscriptions_match_group(here->broker->subscriptions, here->worker->index, message->topic,
+                                  delivery->group, except, &target)) {
+        unsigned home = session_home(target.session);
+        if (home == here->worker->index)
+            deliver_targets(here, message, &target, 1, false);
+        else
+            hand_over(here, home, message, &target, 1, false);
+    }
+    delivery_clear(delivery);
+}
+
+static void keep_retained(struct broker_worker *here, struct message *message)
+{
+    const struct limit_settings *limits = &here->settings->limits;
+    struct message *owned = message_keep(message);
+    if (!owned)
+        return;
+    if (!retained_store(here->broker->retained, owned, limits->retained_messages))
+        log_warn("limits.retained_messages is reached: a message on %.*s is not retained",
+                 STR_ARG(message->topic));
+    message_unref(owned);
+}
+
+static int by_home(const void *a, const void *b)
+{
+    unsigned left = session_home(((const struct subscription_target *)a)->session);
+    unsigned right = session_home(((const struct subscription_target *)b)->session);
+    return left < right ? -1 : left > right;
+}
+
+size_t route_message(struct broker_worker *here, struct message *message)
+{
+    if (message->retain)
+        keep_retained(here, message);
+    struct subscription_matches *matches = &here->matches;
+    subscriptions_match(here->broker->subscriptions, here->worker->index, message->topic, matches);
+    size_t count = matches->count;
+    if (here->broker->worker_count == 1) {
+        deliver_targets(here, message, matches->targets, count, matches->may_repeat);
+        return count;
+    }
+    if (count > 1)
+        qsort(matches->targets, count, sizeof *matches->targets, by_home);
+    for (size_t first = 0; first < count;) {
+        unsigned home = session_home(matches->targets[first].session);
+        size_t next = first + 1;
+        while (next < count && session_home(matches->targets[next].session) == home)
+            next++;
+        if (home == here->worker->index)
+            deliver_targets(here, message, &matches->targets[first], next - first, matches->may_repeat);
+        else
+            hand_over(here, home, message, &matches->targets[first], next - first, matches->may_repeat);
+        first = next;
+    }
+    return count;
+}
+
+void route_start(struct broker_worker *here)
+{
+    here->batches = memory_zalloc(here->broker->worker_count * sizeof(struct route_batch *));
+    here->close_batches.run = close_batches;
+}
+
+void route_stop(struct broker_worker *here)
+{
+    subscription_matches_free(&here->matches);
+    free(here->merged);
+    free(here->merged_sessions);
+    free(here->batches);
+}

@@ -1,0 +1,291 @@
+// The broker's structures: what is shared, what a worker owns, what a connection is. The room's own header.
+// Each structure says which thread may touch it.
+// Nothing outside core/broker includes this.
+#ifndef NOCTULE_BROKER_STATE_H
+#define NOCTULE_BROKER_STATE_H
+
+#include <stdatomic.h>
+
+#include "config/settings.h"
+#include "core/broker/broker.h"
+#include "core/base/map.h"
+#include "core/mqtt/packet.h"
+#include "core/net/listener.h"
+#include "core/net/stream.h"
+#include "core/plugin/decision.h"
+#include "core/session/sessions.h"
+
+enum {
+    LINGER_MS = 2000,    ///< how long a closing connection may take to read what it was sent
+    BACKLOG_HIGH = 4096, ///< posts waiting for a worker above which publishers to it are paused
+    BACKLOG_RETRY_MS = 8,
+    SLICE = 256, ///< deliveries, clients or filters handled before others have their turn
+};
+
+struct broker_worker;
+struct connection;
+
+/** A listening socket and its name; main thread makes and closes it, workers hold its number. */
+struct broker_listener {
+    struct broker_listener *next;
+    struct broker *broker;
+    struct listener *socket;
+    char *name;
+    char *host;
+    uint16_t port;
+    bool stays; ///< is in the configuration in force, or, during a reload, in the new one
+    bool fresh; ///< during a reload: was opened for it
+    _Atomic uint64_t connections;
+    _Atomic uint64_t max_connections;
+};
+
+/** One for the process. Fields without atomics are set before the workers start and stay. */
+struct broker {
+    struct worker *workers;
+    unsigned worker_count;
+    struct broker_worker *states; ///< one per worker
+    struct subscriptions *subscriptions;
+    struct retained *retained;
+    struct plugin_host *plugins;
+    struct broker_listener *listeners; ///< main thread
+    struct broker_listener *retired;   ///< main thread: closed, but not yet left by all connections
+    struct settings *settings;         ///< main thread: in force
+    struct generation *generation;     ///< main thread: in force
+    const struct broker_options *options;
+    _Atomic uint64_t connections;
+    _Atomic uint64_t sessions;
+};
+
+/** Messages for sessions of one other worker, gathered during a turn. */
+struct route_batch;
+
+/** Only its worker's thread. worker->owner points here. */
+struct broker_worker {
+    struct broker *broker;
+    struct worker *worker;
+    const struct settings *settings; ///< of the generation in force here
+    struct sessions sessions;
+    struct connection *connections; ///< all of this worker's
+    struct subscription_matches matches;
+    struct delivery *merged; ///< scratch of the router
+    struct session **merged_sessions;
+    size_t merged_capacity;
+    uint32_t mark;
+    struct route_batch **batches; ///< per target worker, open in this turn
+    struct turn_task close_batches;
+    struct wheel_timer throttle; ///< wakes connections that wait for a full mailbox
+    struct connection *throttled;
+    struct wheel_timer housekeeping;
+    bool stopping;
+    uint64_t dropped; ///< messages that a full queue or a limit cost
+};
+
+/** CONNECT, kept from its arrival until CONNACK. */
+struct connect_packet {
+    struct mqtt_connect packet; ///< points into `bytes`
+    unsigned moves;             ///< between workers
+    uint8_t bytes[];
+};
+
+enum connection_state {
+    STATE_AWAIT_CONNECT,
+    STATE_LOGIN,          ///< a decision about CONNECT or AUTH is being made
+    STATE_AUTHENTICATING, ///< the client's AUTH is awaited
+    STATE_ONLINE,
+    STATE_CLOSED, ///< no packets are handled any more; the stream is going
+};
+
+/** Topic aliases of one direction; made on first use. */
+struct aliases_in {
+    uint16_t maximum;
+    struct str topics[]; ///< by alias - 1; owned
+};
+struct aliases_out {
+    struct map by_topic; ///< value: alias as a pointer
+    uint16_t used;
+    struct str topics[]; ///< owned
+};
+
+struct subscribe_call;
+struct publish_call;
+
+/** A connection. Made on the worker that accepted it, moved once to its client id's worker. Freed by
+ * stream_events.closed. */
+struct connection {
+    struct stream stream; ///< first
+    struct connection *next;
+    struct connection **link;
+    struct broker_listener *listener;
+    struct session *session; ///< NULL until online
+    struct client *client;   ///< NULL until CONNECT has reached its home
+    struct connect_packet *connect;
+    struct decision *pending;         ///< about login, AUTH or PUBLISH: input stands still
+    struct publish_call *publish;     ///< with `pending` or `throttled`
+    struct subscribe_call *subscribe; ///< waits for answers about filters
+    struct decision *read_check;      ///< about the message at the front: delivery stands still
+    struct aliases_in *aliases_in;
+    struct aliases_out *aliases_out;
+    struct connection *next_throttled;
+    struct wheel_timer timer;     ///< CONNECT deadline, then keep alive
+    struct wheel_timer *expiry;   ///< of the login; made when it has one
+    uint64_t seen_ms;             ///< last packet
+    uint32_t keep_alive_ms;       ///< one and a half times; 0: none
+    uint32_t maximum_packet_size; ///< the client's
+    uint32_t resend_left;         ///< entries of the window that have not been sent again
+    uint16_t send_quota;          ///< unacknowledged QoS 1 and 2 messages to the client at most
+    uint16_t topic_alias_maximum; ///< the client's
+    uint8_t version;
+    uint8_t state;
+    uint8_t reason;           ///< why it ended, for log and observers
+    bool front_is_replay : 1; ///< what read_check or front_verdict is about
+    bool front_known : 1;     ///< front_allowed holds
+    bool front_allowed : 1;
+    bool pumping : 1;
+    bool problem_information : 1;  ///< Reason Strings may be sent
+    bool response_information : 1; ///< was asked for
+    bool enhanced : 1;             ///< CONNECT had an Authentication Method
+    bool reauthenticating : 1;
+    bool counted : 1; ///< in the connection counts
+    bool over_limit : 1;
+    bool throttled : 1;
+    bool said_goodbye : 1; ///< the client sent DISCONNECT
+    char address[];        ///< NUL-terminated
+};
+
+static inline struct broker_worker *connection_worker(const struct connection *connection)
+{
+    return connection->stream.worker->owner;
+}
+
+/* connection.c */
+struct connection *connection_new(struct broker_worker *here, struct broker_listener *listener, int fd,
+                                  const char *address);
+void connection_link(struct broker_worker *here, struct connection *connection);
+void connection_unlink(struct connection *connection);
+/** Takes the connection out of its session, publishes or arms the will, and tells observers; the stream is
+ * untouched. */
+void connection_leave(struct connection *connection, uint8_t reason, bool with_will);
+/**
+ * Ends the connection with `reason` (0x80 and above): CONNACK or DISCONNECT where the protocol has one, then
+ * close. `why` is for the log; NULL: the reason's name.
+ */
+void connection_fail(struct connection *connection, uint8_t reason, const char *why);
+/** As connection_fail, with a Reason String for the client (may be empty). */
+void connection_fail_telling(struct connection *connection, uint8_t reason, const char *why, struct str told);
+/** The client is gone or not worth a word: no packet is sent. */
+void connection_drop(struct connection *connection, uint8_t reason, const char *why);
+void connection_set_deadline(struct connection *connection, uint64_t after_ms);
+void connection_start_keep_alive(struct connection *connection);
+void session_end(struct broker_worker *here, struct session *session, bool expired);
+void session_timer_expired(struct wheel_timer *timer, void *context);
+
+/* received.c */
+extern const struct stream_events connection_stream_events;
+
+/* login.c */
+void login_receive(struct connection *connection, const struct mqtt_frame *frame);
+void login_auth(struct connection *connection, const struct mqtt_frame *frame);
+void login_arrived(struct worker *worker, struct connection *connection);
+
+/* online.c */
+void online_start(struct connection *connection, const struct outcome *outcome);
+
+/* publish.c */
+void publish_receive(struct connection *connection, const struct mqtt_frame *frame);
+void publish_cancel(struct connection *connection);
+void publish_unthrottle(struct broker_worker *here);
+/** A message of a plugin or of the broker: message_in hooks, then routing. Takes the reference. */
+void publish_system(struct broker_worker *here, struct message *message);
+
+/* acknowledge.c */
+void acknowledge_receive(struct connection *connection, const struct mqtt_frame *frame);
+
+/* subscribe.c */
+void subscribe_receive(struct connection *connection, const struct mqtt_frame *frame);
+void unsubscribe_receive(struct connection *connection, const struct mqtt_frame *frame);
+void subscribe_cancel(struct connection *connection);
+/** Asks again about every subscription of the client; those denied are removed. */
+void subscribe_recheck(struct connection *connection);
+
+/* route.c */
+/** Stores as retained where asked, and hands to every subscriber, here and on other workers. Returns how many
+ * matched. */
+size_t route_message(struct broker_worker *here, struct message *message);
+/** Whether a worker that `message` may go to is so far behind that its publisher should wait. */
+bool route_is_congested(struct broker_worker *here);
+void route_start(struct broker_worker *here);
+void route_stop(struct broker_worker *here);
+/** A member of a shared group cannot take it any more: gives it to another member. Takes the delivery. */
+void route_to_group(struct broker_worker *here, struct delivery *delivery, uint64_t except);
+
+/* deliver.c */
+/**
+ * Gives one message to a session: sent at once where nothing stands before it, queued or dropped else.
+ * Borrows delivery->message (keeping it where needed), takes delivery->more.
+ */
+void deliver(struct broker_worker *here, struct session *session, struct delivery *delivery);
+/** Sends what waits, as far as window, socket and checks let it. */
+void deliver_waiting(struct connection *connection);
+void deliver_drop(struct broker_worker *here, struct session *session, struct delivery *delivery,
+                  const char *why);
+
+/* transmit.c */
+enum transmit_result { TRANSMITTED, TRANSMIT_TOO_LARGE, TRANSMIT_FAILED };
+enum transmit_result transmit_publish(struct connection *connection, const struct delivery *delivery,
+                                      uint16_t packet_id, bool dup);
+void aliases_free(struct connection *connection);
+
+/* reply.c */
+void reply_ack(struct connection *connection, uint8_t type, uint16_t packet_id, uint8_t reason,
+               struct str told);
+void reply_ping(struct connection *connection);
+void reply_connack(struct connection *connection, const struct mqtt_connack *connack);
+void reply_disconnect(struct connection *connection, uint8_t type, const struct mqtt_disconnect *packet);
+void reply_suback(struct connection *connection, uint8_t type, uint16_t packet_id, const uint8_t *codes,
+                  size_t count);
+
+/* will.c */
+struct will *will_new(const struct mqtt_will *will, struct client *client, struct session *session);
+/** Publishes the will once its author may; takes it. */
+void will_publish(struct broker_worker *here, struct will *will);
+void will_drop(struct session *session);
+
+/* denial.c */
+void log_denial(struct client *client, const char *access, struct str topic, const struct outcome *outcome);
+void log_connection(struct connection *connection, enum log_level level, const char *event,
+                    const char *message, const char *why);
+
+/* listeners.c; main thread */
+/** Opens the listeners of `settings` that are not open yet and marks which ones stay. False: an error;
+ * nothing has changed. */
+bool listeners_open(struct broker *broker, const struct settings *settings, struct diagnostics *diagnostics);
+/** After all workers have switched: closes those that do not stay. */
+void listeners_settle(struct broker *broker);
+/** Frees listeners that were closed and whose last connection has gone. */
+void listeners_sweep(struct broker *broker);
+void listeners_close(struct broker *broker);
+/** On a worker: accepts on the listeners that stay, stops on the others, whose connections are ended. */
+void listeners_switch(struct broker_worker *here);
+void listeners_stop(struct broker_worker *here);
+
+/* reload.c */
+/** Reads the configuration again and puts it in force everywhere, or leaves everything as it was and says
+ * why. */
+void reload(struct broker *broker);
+/** Loads and builds; NULL with all errors in `diagnostics`. */
+struct generation *reload_build(struct broker *broker, struct settings **settings,
+                                struct diagnostics *diagnostics);
+/** Logs every finding; errors as errors, the rest as warnings. */
+void reload_report(const struct diagnostics *diagnostics);
+/** On a worker: puts a generation in force. */
+void reload_switch(struct broker_worker *here, void *generation);
+
+/* upcalls.c */
+extern const struct plugin_upcalls broker_upcalls;
+
+/* broker.c */
+/** Runs `work` on every worker and waits for all of them. Main thread. */
+void broker_on_all_workers(struct broker *broker, void (*work)(struct broker_worker *here, void *argument),
+                           void *argument);
+
+#endif
