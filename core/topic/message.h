@@ -11,9 +11,11 @@
 #include "core/base/str.h"
 
 /**
- * Owned messages live on the heap, their topic, properties and payload behind the structure. A borrowed message
- * (references == 0) lives on its maker's stack and points into somebody's input buffer: whoever keeps it past the call
- * takes message_keep of it, which copies at most once.
+ * Owned messages live on the heap, their topic, properties and payload behind the structure. A borrowed
+ * message (references == 0) lives on its maker's stack and points into somebody's input buffer: whoever keeps
+ * it past the call takes message_keep of it, which copies at most once. The topic of an owned message (not of
+ * a borrowed one) stands directly behind its length as two bytes, most significant first: topic.data - 2 is
+ * where an encoded topic of MQTT begins. [v5 1.5.4]
  */
 struct message {
     _Atomic uint32_t references; ///< 0: borrowed
@@ -25,8 +27,8 @@ struct message {
     uint64_t expires_ms; ///< monotonic time at which it expires; 0: never
     struct str topic;
     struct str payload;
-    struct str properties;    ///< encoded properties that travel with the message, without their length [v5 3.3.2.3]
-    struct message *kept;     ///< of a borrowed message: the owned copy once made (holds one reference)
+    struct str properties; ///< encoded properties that travel along, without their length [v5 3.3.2.3]
+    struct message *kept;  ///< of a borrowed message: the owned copy once made (holds one reference)
 };
 
 /** An owned copy with one reference, or NULL when memory is out. */
@@ -42,7 +44,7 @@ static inline struct message *message_ref(struct message *message)
 /** Gives back one reference; the last one frees. NULL is fine. */
 void message_unref(struct message *message);
 
-/** A reference to keep: of the message itself when owned, of its one copy when borrowed. NULL when memory is out. */
+/** A reference to keep: of an owned message itself, of a borrowed one's copy. NULL when memory is out. */
 struct message *message_keep(struct message *message);
 
 /** For the maker of a borrowed message, at the end: drops the copy's first reference, if a copy was made. */

@@ -9,12 +9,14 @@
 struct retained;
 
 struct retained *retained_new(void);
+
+/** Frees the index and drops its references. NULL is fine. */
 void retained_free(struct retained *index);
 
 /**
- * Stores a message as the retained one of its topic (taking its own reference; the message is owned, see message_keep), or
- * with an empty payload removes the topic's. Returns false when `limit` messages are stored and this would be one more
- * (0: no limit). [v5 3.3.1.3]
+ * Stores a message as the retained one of its topic (taking its own reference; the message is owned, see
+ * message_keep), or with an empty payload removes the topic's. Returns false when `limit` messages are stored
+ * and this would be one more (0: no limit). [v5 3.3.1.3]
  */
 bool retained_store(struct retained *index, struct message *message, uint64_t limit);
 
@@ -26,15 +28,18 @@ struct retained_list {
 };
 
 /**
- * Collects the retained messages that `filter` (valid, not shared) matches, appending to `list`; expired ones are left out
- * and removed. Wildcards in the first level skip topics that begin with '$'.
+ * Collects the retained messages that `filter` (valid, not shared) matches, appending to `list`; expired ones
+ * are left out and removed. Wildcards in the first level skip topics that begin with '$'.
  */
 void retained_match(struct retained *index, struct str filter, uint64_t now_ms, struct retained_list *list);
 
 /** Drops the references and frees the list's memory. */
 void retained_list_clear(struct retained_list *list);
 
-/** Removes messages whose time has come, visiting at most `budget` topics from where the last call stopped. */
+/**
+ * Removes messages whose time has come, visiting at most `budget` topics (levels of topics, to be exact) from
+ * where the last call stopped; past the last one it stops, too. Costs nothing while no message has an expiry.
+ */
 void retained_expire(struct retained *index, uint64_t now_ms, size_t budget);
 
 /** Number of messages and their bytes (message_weight). */

@@ -1,5 +1,6 @@
 // The subscription index: which sessions want a topic. One index for the whole broker, shared by all workers.
-// Reading: each worker under its own lock, so that readers never contend. Writing: any worker, takes every lock.
+// Reading: each worker under its own lock, so that readers never contend. Writing: any worker, takes every
+// lock. With one worker there are no locks: all but the count and the version is for that worker's thread.
 // Must not know sessions: they are 64-bit ids here, resolved by the worker that owns them.
 #ifndef NOCTULE_TOPIC_SUBSCRIPTIONS_H
 #define NOCTULE_TOPIC_SUBSCRIPTIONS_H
@@ -22,7 +23,7 @@ struct subscription_target {
     uint32_t group;      ///< number of that group, 0: not shared
 };
 
-/** Result of a match; zero-initialise once, reuse for every match (memory is kept), free with subscription_matches_free. */
+/** Result of a match: zero-initialise once, reuse (memory is kept), free with subscription_matches_free. */
 struct subscription_matches {
     struct subscription_target *targets;
     size_t count;
@@ -30,49 +31,58 @@ struct subscription_matches {
     bool may_repeat; ///< a session may stand in `targets` more than once
 };
 
-/** `workers`: how many threads will call subscriptions_match, each with its own index below that (at most 255). */
+/** `workers`: how many threads (1 to 255) call subscriptions_match, each with its own index below that. */
 struct subscriptions *subscriptions_new(unsigned workers);
+
+/** Frees the index and every subscription left in it. NULL is fine. */
 void subscriptions_free(struct subscriptions *index);
 
 /**
- * Adds the subscription, or, when the session has this very filter, replaces its identifier and options (`*existed` tells)
- * and returns the same handle. `filter` is whole, "$share/..." included, and valid. Never NULL.
+ * Adds the subscription, or, when the session has this very filter, replaces its identifier and options
+ * (`*existed` tells) and returns the same handle; whether it is covered or online stays as it was. `filter`
+ * is whole, "$share/..." included, and valid. A new subscription is not covered, and online. Never NULL.
  */
-struct subscription *subscriptions_add(struct subscriptions *index, uint64_t session, struct str filter, uint8_t options,
-                                       uint32_t identifier, bool *existed);
+struct subscription *subscriptions_add(struct subscriptions *index, uint64_t session, struct str filter,
+                                       uint8_t options, uint32_t identifier, bool *existed);
 
 /** Removes by handle; the handle is gone. */
 void subscriptions_remove(struct subscriptions *index, struct subscription *subscription);
 
-/** The session's own handle for `filter`, or NULL. Called by the session's owner. */
+/** The session's own handle for `filter`, or NULL (also when that is invalid). Owner of the session only. */
 struct subscription *subscriptions_find(struct subscriptions *index, uint64_t session, struct str filter);
 
-/** The whole filter, "$share/..." included, written to `buffer` (65535 + 1 bytes are always enough); returns its length. */
+/**
+ * The whole filter, "$share/..." included, written to `buffer` with a NUL behind it (65535 + 1 bytes are
+ * always enough); returns its length. When `size` is not above that, the buffer becomes the empty string.
+ * Owner of the session only, as all below.
+ */
 size_t subscription_filter(const struct subscription *subscription, char *buffer, size_t size);
 uint8_t subscription_options(const struct subscription *subscription);
 uint32_t subscription_identifier(const struct subscription *subscription);
 bool subscription_is_shared(const struct subscription *subscription);
 bool subscription_is_covered(const struct subscription *subscription);
 
-/** Marks that deliveries need no READ check. Owner of the session only; readers see it without a lock (relaxed atomic). */
+/** Marks that deliveries need no READ check. Owner only; a change writes the index, under its locks. */
 void subscription_set_covered(struct subscription *subscription, bool covered);
 
 /**
- * Tells whether the session can take messages now (connected), for every shared subscription in `handles`: a shared group
- * prefers members that are online. Owner of the session only; relaxed atomic, no lock.
+ * Tells whether the session can take messages now (connected), where the subscription is shared: a
+ * shared group prefers members that are online. Owner of the session only; a change is a writing of the
+ * index, under its locks. Nothing happens to a subscription that is not shared.
  */
 void subscription_set_online(struct subscription *subscription, bool online);
 
 /**
- * Finds everyone who wants `topic` (valid name): fills `matches` (from empty). Of each shared group one member is chosen,
- * round robin among the online ones; among all when none is online. `worker` names the caller's lock.
+ * Finds everyone who wants `topic` (valid name): fills `matches` (from empty). Of each shared group one
+ * member is chosen, round robin among the online ones; among all when none is online. `worker` names the
+ * caller's lock.
  */
 void subscriptions_match(struct subscriptions *index, unsigned worker, struct str topic,
                          struct subscription_matches *matches);
 
 /**
- * Chooses another member for a message of `topic` that a member of group `group` could not take: as subscriptions_match, but
- * only that group, never `except`. False when the group has no other member.
+ * Chooses another member for a message of `topic` that a member of group `group` could not take: as
+ * subscriptions_match, but only that group, never `except`. False when the group has no other member.
  */
 bool subscriptions_match_group(struct subscriptions *index, unsigned worker, struct str topic, uint32_t group,
                                uint64_t except, struct subscription_target *target);
@@ -80,7 +90,10 @@ bool subscriptions_match_group(struct subscriptions *index, unsigned worker, str
 /** Counts for statistics: all subscriptions, and the shared ones among them. */
 uint64_t subscriptions_count(struct subscriptions *index, uint64_t *shared);
 
-/** Goes up with every change of the index: a cached match is good while this stays the same. Any thread. */
+/**
+ * Goes up with every change of the index: a match is good while this is what it was before the match was made
+ * (one that chose a member of a shared group is good once). Any thread.
+ */
 uint64_t subscriptions_version(const struct subscriptions *index);
 
 void subscription_matches_free(struct subscription_matches *matches);

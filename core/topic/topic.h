@@ -8,7 +8,7 @@
 
 #include "core/base/str.h"
 
-/** Whether `topic` may name a message: 1 to 65535 bytes, no wildcards. UTF-8 is the codec's business. [v5 4.7] */
+/** Whether `topic` may name a message: 1 to 65535 bytes, no wildcards. UTF-8 is the codec's. [v5 4.7] */
 bool topic_is_valid(struct str topic);
 
 /** A filter taken apart; `group` is empty for an ordinary subscription. [v5 4.8.2] */
@@ -18,16 +18,19 @@ struct topic_filter {
     bool shared;
 };
 
-/** Checks and takes apart; false when the filter (or the share name) is invalid. [v5 4.7.1, 4.8.2] */
+/** Takes apart, into pieces of `text`; false when filter or share name is invalid. [v5 4.7.1, 4.8.2] */
 bool topic_filter_parse(struct str text, struct topic_filter *parsed);
 
+/** Whether a filter (valid, not shared) holds no wildcard: it matches the topic that is spelt as it is. */
+bool topic_filter_is_literal(struct str filter);
+
 /**
- * Whether `filter` (valid, not shared) matches `topic` (valid). Wildcards in the first level match no topic that begins
- * with '$'. [v5 4.7.1, 4.7.2]
+ * Whether `filter` (valid, not shared) matches `topic` (valid). Wildcards in the first level match no topic
+ * that begins with '$'. [v5 4.7.1, 4.7.2]
  */
 bool topic_matches(struct str filter, struct str topic);
 
-/** Whether every topic that `narrow` matches is matched by `wide`, too. Both valid filters, neither shared. */
+/** Whether every topic that `narrow` matches is matched by `wide`, too. Both valid, neither shared. */
 bool topic_filter_covers(struct str wide, struct str narrow);
 
 /** Number of levels, at least 1. */

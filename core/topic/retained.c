@@ -1,0 +1,177 @@
+#include "core/topic/retained.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "core/base/memory.h"
+#include "core/topic/retained_tree.h"
+
+struct retained {
+    pthread_rwlock_t lock;
+    struct retained_tree tree;
+    struct table_position sweep; ///< where retained_expire goes on
+    uint64_t count;
+    uint64_t bytes;
+    uint64_t expiring; ///< messages that will expire some day
+};
+
+struct retained *retained_new(void)
+{
+    struct retained *index = memory_zalloc(sizeof *index);
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+    // Subscribers that come in droves must not keep a publisher waiting for ever.
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&index->lock, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
+    retained_tree_init(&index->tree);
+    return index;
+}
+
+void retained_free(struct retained *index)
+{
+    if (!index)
+        return;
+    struct table_position position = {0};
+    size_t budget = SIZE_MAX;
+    for (struct retained_node *node; (node = table_walk(&index->tree.nodes, &position, &budget)) != NULL;
+         position.slot++)
+        message_unref(node->message);
+    retained_tree_clear(&index->tree);
+    pthread_rwlock_destroy(&index->lock);
+    free(index);
+}
+
+static bool has_expired(const struct message *message, uint64_t now_ms)
+{
+    return message->expires_ms != 0 && message->expires_ms <= now_ms;
+}
+
+// Puts `message` (NULL: nothing) in the place of what `node` has, and returns that.
+static struct message *node_exchange(struct retained *index, struct retained_node *node,
+                                     struct message *message)
+{
+    struct message *before = node->message;
+    if (before) {
+        index->count--;
+        index->bytes -= message_weight(before);
+        index->expiring -= before->expires_ms != 0;
+    }
+    if (message) {
+        index->count++;
+        index->bytes += message_weight(message);
+        index->expiring += message->expires_ms != 0;
+    }
+    node->message = message;
+    return before;
+}
+
+// Removes the topic's message, if it still is `only` (NULL: whichever), and returns it.
+static struct message *topic_clear(struct retained *index, struct str topic, const struct message *only)
+{
+    struct retained_node *node = retained_tree_find(&index->tree, topic, false);
+    if (!node || !node->message || (only && node->message != only))
+        return NULL;
+    struct message *before = node_exchange(index, node, NULL);
+    retained_tree_prune(&index->tree, node);
+    return before;
+}
+
+bool retained_store(struct retained *index, struct message *message, uint64_t limit)
+{
+    struct message *before = NULL;
+    bool stored = true;
+    pthread_rwlock_wrlock(&index->lock);
+    if (message->payload.length == 0) {
+        before = topic_clear(index, message->topic, NULL);
+    } else {
+        bool full = limit > 0 && index->count >= limit;
+        struct retained_node *node = retained_tree_find(&index->tree, message->topic, !full);
+        stored = node && (!full || node->message);
+        if (stored)
+            before = node_exchange(index, node, message_ref(message));
+    }
+    pthread_rwlock_unlock(&index->lock);
+    message_unref(before);
+    return stored;
+}
+
+static void list_push(struct retained_list *list, struct message *message)
+{
+    if (list->count == list->capacity)
+        memory_grow(&list->messages, &list->capacity, list->count, sizeof(struct message *));
+    list->messages[list->count++] = message_ref(message);
+}
+
+struct collection {
+    uint64_t now_ms;
+    struct retained_list *list;
+    struct retained_list expired;
+};
+
+static void collect(void *context, struct message *message)
+{
+    struct collection *collection = context;
+    list_push(has_expired(message, collection->now_ms) ? &collection->expired : collection->list, message);
+}
+
+// Of what was found expired under the reader's lock: another thread may have replaced or removed it
+// meanwhile.
+static void remove_expired(struct retained *index, const struct retained_list *expired)
+{
+    pthread_rwlock_wrlock(&index->lock);
+    for (size_t i = 0; i < expired->count; i++)
+        message_unref(topic_clear(index, expired->messages[i]->topic, expired->messages[i]));
+    pthread_rwlock_unlock(&index->lock);
+}
+
+void retained_match(struct retained *index, struct str filter, uint64_t now_ms, struct retained_list *list)
+{
+    struct collection collection = {.now_ms = now_ms, .list = list};
+    pthread_rwlock_rdlock(&index->lock);
+    retained_tree_match(&index->tree, filter, collect, &collection);
+    pthread_rwlock_unlock(&index->lock);
+    if (collection.expired.count > 0)
+        remove_expired(index, &collection.expired);
+    retained_list_clear(&collection.expired);
+}
+
+void retained_list_clear(struct retained_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        message_unref(list->messages[i]);
+    free(list->messages);
+    *list = (struct retained_list){0};
+}
+
+// Every topic that has a message stands in the table, so the sweep goes through that. Removals move items
+// within it: what slips past is met on the next round.
+void retained_expire(struct retained *index, uint64_t now_ms, size_t budget)
+{
+    pthread_rwlock_wrlock(&index->lock);
+    while (index->expiring > 0 && budget > 0) {
+        struct retained_node *node = table_walk(&index->tree.nodes, &index->sweep, &budget);
+        if (!node) {
+            if (budget > 0)
+                index->sweep = (struct table_position){0};
+            break;
+        }
+        if (node->message && has_expired(node->message, now_ms)) {
+            message_unref(node_exchange(index, node, NULL));
+            retained_tree_prune(&index->tree, node);
+        } else {
+            index->sweep.slot++;
+        }
+    }
+    pthread_rwlock_unlock(&index->lock);
+}
+
+uint64_t retained_count(struct retained *index, uint64_t *bytes)
+{
+    pthread_rwlock_rdlock(&index->lock);
+    uint64_t count = index->count;
+    if (bytes)
+        *bytes = index->bytes;
+    pthread_rwlock_unlock(&index->lock);
+    return count;
+}
