@@ -1,0 +1,75 @@
+"""The log: text and JSON."""
+
+import json
+import re
+
+import pytest
+
+from broker import base_config, passwords
+from mqtt_codec import V311, V5
+
+pytestmark = pytest.mark.reference_differs
+
+PLUGINS = [{"name": "file-auth", "config": {"password_file": "users.passwd"}},
+           {"name": "acl-file", "config": {"acl_file": "users.acl"}}]
+FILES = {"users.passwd": passwords(ann="a"), "users.acl": "user ann\ntopic deny secret/#\ntopic readwrite #\n"}
+
+
+def some_traffic(broker, connect, client):
+    one = connect(V5, id='quotes " and \\ and \n', to=broker, username="ann", password="a")
+    one.subscribe("#")
+    one.publish('secret/"x"\\', "no", qos=1, reason=0x87)
+    client(V311, to=broker).connect(username="ann", password="wrong", reason=4)
+    one.send(b"\xc1\x00")
+    one.expect_disconnect(0x81)
+    broker.reload()
+
+
+def test_every_json_line_parses(start_broker, connect, client):
+    broker = start_broker(base_config(allow_anonymous=False, plugins=PLUGINS, log={"level": "debug", "format": "json"}),
+                          FILES)
+    some_traffic(broker, connect, client)
+    broker.stop()
+    events = [json.loads(line) for line in broker.log().splitlines()]
+    assert all({"time", "level", "event", "message"} <= set(event) for event in events)
+    assert {"ready"} <= {event["event"] for event in events}
+    denied = [event for event in events if event["event"] == "denied"]
+    publish = next(event for event in denied if event["access"] == "publish")
+    assert publish["user"] == "ann" and publish["plugin"] == "acl-file" and publish["listener"] == "default"
+    assert publish["topic"] == 'secret/"x"\\' and publish["client"] == 'quotes " and \\ and \n'
+    assert publish["rule"].startswith("users.acl:2") and publish["address"].startswith("127.")
+    login = next(event for event in denied if event["access"] == "connect")
+    assert login["plugin"] == "file-auth" and login["rule"].startswith("users.passwd:1")
+
+
+def test_text_lines_have_time_level_and_message(start_broker, connect, client):
+    broker = start_broker(base_config(allow_anonymous=False, plugins=PLUGINS), FILES)
+    some_traffic(broker, connect, client)
+    broker.stop()
+    for line in broker.log().splitlines():
+        assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (error|warn|info|debug) \S", line), line
+
+
+def test_level(start_broker, connect, client):
+    broker = start_broker(base_config(log={"level": "error"}), wait=False)
+    import socket
+    import time
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(broker.address).close()
+            break
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    connect(to=broker).disconnect()
+    broker.stop()
+    assert not [line for line in broker.log().splitlines() if " info " in line or " debug " in line]
+
+
+def test_no_password_is_ever_logged(start_broker, connect, client):
+    broker = start_broker(base_config(allow_anonymous=False, plugins=PLUGINS), FILES)
+    client(to=broker).connect(username="ann", password="hunter2-wrong", reason=0x86)
+    client(to=broker).connect(username="nobody", password="hunter2-unknown", reason=0x87)
+    broker.stop()
+    assert "hunter2" not in broker.log()
