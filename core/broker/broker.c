@@ -78,7 +78,6 @@ static void worker_up(struct worker *worker)
     here->sessions.worker = worker->index;
     here->sessions.index = here->broker->subscriptions;
     route_start(here);
-    reload_switch(here, here->broker->generation);
     wheel_start(&worker->wheel, &here->housekeeping, worker->now_ms + HOUSEKEEPING_MS, housekeeping);
 }
 
@@ -189,6 +188,8 @@ static void start(struct broker *broker)
     plugin_host_start(broker->plugins, broker->workers,
                       settings->helper_threads ? settings->helper_threads : (cores() < 2 ? 2 : cores()));
     workers_start(broker->workers, worker_up, worker_down);
+    broker_on_all_workers(broker, reload_switch, broker->generation);
+    listeners_settle(broker);
 }
 
 static void sleep_ms(long ms)
@@ -271,7 +272,6 @@ int broker_run(const struct broker_options *options)
     }
     raise_descriptors(broker.settings);
     start(&broker);
-    listeners_settle(&broker);
     announce(&broker);
     notify_manager("READY=1");
     if (options->ready)
