@@ -2,6 +2,7 @@
 #include "core/broker/broker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -128,6 +129,23 @@ static void raise_descriptors(const struct settings *settings)
     if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < settings->limits.connections)
         log_warn("limits.connections is %llu, but the system allows %llu open descriptors (ulimit -n)",
                  (unsigned long long)settings->limits.connections, (unsigned long long)limit.rlim_cur);
+}
+
+// The kernel's table of descriptors grows by doubling, and in a process with threads every step stops the accepting worker for
+// some ten milliseconds (it waits for an RCU grace period). So the table gets its size while there is only one thread.
+static void grow_descriptor_table(const struct settings *settings)
+{
+    struct rlimit limit;
+    uint64_t wanted = settings->limits.connections + 64;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    if (limit.rlim_cur != RLIM_INFINITY && wanted > limit.rlim_cur - 1)
+        wanted = limit.rlim_cur - 1;
+    if (wanted > INT32_MAX)
+        return;
+    int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, (int)wanted);
+    if (fd >= 0)
+        close(fd);
 }
 
 // The protocol of sd_notify(3): one datagram to the socket that the service manager names.
@@ -271,6 +289,7 @@ int broker_run(const struct broker_options *options)
         return 1;
     }
     raise_descriptors(broker.settings);
+    grow_descriptor_table(broker.settings);
     start(&broker);
     announce(&broker);
     notify_manager("READY=1");
