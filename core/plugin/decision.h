@@ -10,7 +10,10 @@
 #include "core/plugin/client.h"
 #include "core/topic/message.h"
 
-/** The chain's answer. Strings are good until the function that was handed it returns. */
+/**
+ * The chain's answer. Strings are good until the function that was handed it returns; of an outcome that was filled at once,
+ * until the next decision on this worker.
+ */
 struct outcome {
     noctule_verdict verdict;  ///< NOCTULE_ALLOW, DENY, CONTINUE (authentication) or DROP (message_in)
     uint8_t reason_code;      ///< MQTT 5 code of a denial; 0: the caller's usual one
@@ -22,6 +25,7 @@ struct outcome {
     const char *instance;     ///< deciding entry's name; NULL when `decided` is false
     struct str reason;        ///< for the log and explain
     struct str auth_data;     ///< CONTINUE, or the last word of enhanced authentication
+    struct str psk;           ///< decide_psk: the key
 };
 
 /** One step of a chain, for `noctule explain`. */

@@ -16,7 +16,6 @@
 struct client;
 struct plugin_host;
 struct generation;
-struct plugin_worker;
 
 /** What plugins may ask of the broker. Called on the named worker (the client's own, where there is a client). */
 struct plugin_upcalls {
@@ -26,6 +25,10 @@ struct plugin_upcalls {
     void (*recheck)(struct client *client);
     /** Route a message published by a plugin; takes the reference. message_in hooks are the broker's to run. */
     void (*publish)(struct worker *worker, struct message *message);
+    /** Any thread: there is something for plugin_host_retire to do, soon. May be NULL. */
+    void (*retire)(void);
+    /** Any thread: tells `function` the broker's own metrics (`instance` empty). May be NULL. */
+    void (*metrics)(noctule_metric_fn function, void *argument);
 };
 
 /** Directories searched for "MODULE.so", in order: environment NOCTULE_PLUGIN_PATH (colon separated), "plugins" beside the
@@ -35,7 +38,10 @@ void plugin_path_free(char **directories);
 
 struct plugin_host *plugin_host_new(const struct plugin_upcalls *upcalls);
 
-/** Calls fini of every instance; after the workers have ended. */
+/**
+ * Calls fini of every instance. After the workers have ended and have been freed: it is the last of all, and no client may be
+ * left. Requests that plugins have not answered by then are void, and their snapshots are retired.
+ */
 void plugin_host_free(struct plugin_host *host);
 
 /** Makes per-worker state for `workers` (worker->plugins) and starts helper threads when an instance is BLOCKING. Before workers_start. */
@@ -61,8 +67,12 @@ const struct settings *generation_settings(const struct generation *generation);
 /** Main thread, now and then, and when woken: retires generations nobody holds. Returns true when there were any. */
 bool plugin_host_retire(struct plugin_host *host);
 
-/** On the worker: puts `generation` in force here (takes a reference, gives back the old one's): worker_up for new instances,
- * chains of all clients exchanged, cached verdicts and covers dropped. */
+/**
+ * On the worker: puts `generation` in force here (takes a reference, gives back the old one's): worker_up for new instances,
+ * chains of all clients exchanged, cached verdicts dropped. Timers and watches of instances without an entry rest until they
+ * have one again. What follows for live subscriptions is the broker's. A plugin whose worker_up refuses ends the process at
+ * the first switch; later, its hooks on this worker count as errors.
+ */
 void plugin_worker_switch(struct worker *worker, struct generation *generation);
 
 /**
@@ -71,9 +81,15 @@ void plugin_worker_switch(struct worker *worker, struct generation *generation);
  */
 void plugin_worker_revalidate(struct worker *worker);
 
-/** On the worker, at its end: worker_down of every instance, gives back the generation. */
+/**
+ * On the worker, at its end: decisions still pending are made (a denial, `failed`), worker_down of every instance is called, and
+ * the generation given back. Connections should have left by then; clients may still be given back afterwards.
+ */
 void plugin_worker_down(struct worker *worker);
 
 struct generation *plugin_worker_generation(struct worker *worker);
+
+/** On the worker: whether any instance in force wants this event, whatever the client. Cheap. */
+bool plugin_worker_takes_event(struct worker *worker, uint32_t event);
 
 #endif

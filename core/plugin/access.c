@@ -1,0 +1,204 @@
+// PUBLISH, SUBSCRIBE, DELIVER and WILL: grants, cached verdicts and the authorize hooks, entry by entry.
+#include "core/base/memory.h"
+#include "core/plugin/client_state.h"
+#include "core/plugin/ticket.h"
+
+static unsigned access_index(uint32_t access)
+{
+    return (unsigned)__builtin_ctz(access);
+}
+
+static const struct grant_set *grants_here(const struct client *client, const struct entry *entry)
+{
+    return client->extra ? grants_of(client->extra->grants, entry->instance->index) : NULL;
+}
+
+// Whether the entry's authorize hook is to be asked; a will is for those, too, that only know PUBLISH.
+static bool hook_takes(const struct entry *entry, uint32_t access)
+{
+    uint32_t mask = entry->plugin->authorize ? entry->plugin->authorize_mask : 0;
+    if (access == NOCTULE_ACCESS_WILL && !(mask & NOCTULE_ACCESS_WILL))
+        access = NOCTULE_ACCESS_PUBLISH;
+    return (mask & access) != 0;
+}
+
+static bool entry_takes(const struct client *client, const struct entry *entry, uint32_t access)
+{
+    return hook_takes(entry, access) || grants_take(grants_here(client, entry), access);
+}
+
+static bool client_has_grants(const struct client *client)
+{
+    return client->extra && client->extra->grants;
+}
+
+// Without grants the chain's own list says who is asked; with grants, others may have a say as well.
+static const struct entry_list *access_list(const struct client *client, const struct chain *chain,
+                                            uint32_t access)
+{
+    return client_has_grants(client) ? &chain->all : &chain->access[access_index(access)];
+}
+
+// Whether a delivery that the client's SUBSCRIBE promises needs no check: the entry speaks for all that would
+// be asked.
+static bool speaks_for_delivery(const struct walk *walk, const struct entry *speaker)
+{
+    // Deliveries to come are for the chain in force by then, not for one that was replaced while this one was
+    // pending.
+    if (walk->chain != walk->client->chain)
+        return false;
+    const struct entry_list *list = access_list(walk->client, walk->chain, NOCTULE_ACCESS_DELIVER);
+    bool first = true;
+    for (size_t i = 0; i < list->count; i++) {
+        const struct entry *entry = list->entries[i];
+        if (!entry_takes(walk->client, entry, NOCTULE_ACCESS_DELIVER))
+            continue;
+        if (entry->required || (first && entry != speaker))
+            return false;
+        first = false;
+    }
+    return true;
+}
+
+static bool access_takes(const struct walk *walk, const struct entry *entry)
+{
+    return !client_has_grants(walk->client) ||
+           entry_takes(walk->client, entry, walk->question->access.access);
+}
+
+static struct str grant_reason(struct walk *walk, const struct grant *grant, size_t index)
+{
+    return arena_format(walk->arena, "grant %zu of its login: %s %.*s", index + 1,
+                        grant->allow ? "allow" : "deny", STR_ARG(grant->filter));
+}
+
+static bool grant_knows(struct walk *walk, const struct entry *entry, struct opinion *opinion)
+{
+    const struct noctule_access *access = &walk->question->access;
+    const struct grant_set *set = grants_here(walk->client, entry);
+    if (!grants_take(set, access->access))
+        return false;
+    size_t index;
+    const struct grant *grant = grants_decide(set, access, &index);
+    if (!grant)
+        return false;
+    *opinion = (struct opinion){.verdict = grant->allow ? NOCTULE_ALLOW : NOCTULE_DENY};
+    if (!grant->allow || walk->trace)
+        opinion->answer.reason = grant_reason(walk, grant, index);
+    opinion->covers_delivery = grant->allow && access->access == NOCTULE_ACCESS_SUBSCRIBE &&
+                               grants_cover_delivery(set, str_from(access->topic));
+    return true;
+}
+
+static bool access_knows(struct walk *walk, const struct entry *entry, struct opinion *opinion)
+{
+    const struct noctule_access *access = &walk->question->access;
+    struct client_extra *extra = walk->client->extra;
+    if (!extra)
+        return false;
+    if (extra->grants && grant_knows(walk, entry, opinion))
+        return true;
+    if (!hook_takes(entry, access->access)) {
+        *opinion =
+            (struct opinion){.verdict = NOCTULE_NEXT, .answer.reason = STR("no grant of its login matches")};
+        return true;
+    }
+    if (!verdict_cache_find(&extra->cache, entry->instance->index, access, walk->worker->worker->now_ms,
+                            opinion))
+        return false;
+    cells_add(&entry->instance->cells, COUNT_REUSED, 1);
+    // The cache may change while the walk goes on.
+    bool told = opinion->verdict != NOCTULE_ALLOW || walk->trace;
+    opinion->answer.reason = told ? arena_copy(walk->arena, opinion->answer.reason) : (struct str){0};
+    return true;
+}
+
+static struct ticket *access_finds(const struct walk *walk, const struct entry *entry)
+{
+    struct client *client = walk->client;
+    for (struct decision *decision = client->decisions; decision; decision = decision->next) {
+        struct ticket *ticket = decision->ticket;
+        if (!ticket || ticket->entry != entry || !ticket->question || ticket->epoch != client->epoch ||
+            ticket_is_given_up(ticket))
+            continue;
+        struct noctule_access access = walk->question->access;
+        access.access =
+            ticket->question->question.access.access; // a will may have been asked about as PUBLISH
+        if (decision->walk.question->access.access == walk->question->access.access &&
+            access_is_same(&access, &ticket->question->question.access))
+            return ticket;
+    }
+    return NULL;
+}
+
+static void access_learns(struct walk *walk, const struct entry *entry, const struct opinion *opinion,
+                          uint32_t epoch)
+{
+    struct client *client = walk->client;
+    if (opinion->answer.reuse_ms == 0 || epoch != client->epoch || opinion->verdict < NOCTULE_NEXT ||
+        opinion->verdict > NOCTULE_DENY)
+        return;
+    verdict_cache_store(&client_extra(client)->cache, entry->instance->index, &walk->question->access,
+                        walk->worker->worker->now_ms + opinion->answer.reuse_ms, opinion);
+}
+
+static void access_allows(struct walk *walk, const struct entry *entry, const struct opinion *opinion)
+{
+    if (entry->required || walk->allowed || walk->question->access.access != NOCTULE_ACCESS_SUBSCRIBE)
+        return;
+    bool covers = opinion->covers_delivery || (opinion->answer.flags & NOCTULE_REPLY_COVERS_DELIVERY) != 0;
+    walk->covers = covers && speaks_for_delivery(walk, entry);
+}
+
+static noctule_verdict access_default(const struct client *client, uint32_t access, bool asked)
+{
+    if (asked)
+        return NOCTULE_DENY;
+    if (access == NOCTULE_ACCESS_DELIVER)
+        return NOCTULE_ALLOW; // SUBSCRIBE has decided it
+    bool authorized = client->chain->authorizes || client_has_grants(client);
+    return !authorized && client->chain->default_allow ? NOCTULE_ALLOW : NOCTULE_DENY;
+}
+
+static void access_undecided(struct walk *walk)
+{
+    noctule_verdict verdict = access_default(walk->client, walk->question->access.access, walk->asked);
+    bool by_default = !walk->asked && !walk->client->chain->authorizes;
+    walk->outcome = (struct outcome){.verdict = verdict};
+    if (verdict == NOCTULE_DENY)
+        walk->outcome.reason = by_default ? STR("default_access") : STR("no plugin allows it");
+}
+
+static const struct walk_rules access_rules = {
+    .takes = access_takes,
+    .knows = access_knows,
+    .finds = access_finds,
+    .learns = access_learns,
+    .judges = opinion_judge,
+    .allows = access_allows,
+    .undecided = access_undecided,
+    .tells = decision_tell,
+};
+
+struct decision *decide_access(struct client *client, const struct noctule_access *access,
+                               const struct decision_call *call, struct outcome *outcome)
+{
+    struct question question = {.kind = QUESTION_ACCESS, .access = *access};
+    struct walk walk;
+    walk_begin(&walk, &access_rules, client->worker, client, &question, call);
+    walk.chain = client->chain;
+    walk.list = access_list(client, client->chain, access->access);
+    return walk_decide(&walk, call, outcome);
+}
+
+bool chain_takes_access(const struct client *client, uint32_t access)
+{
+    if (client_has_grants(client)) {
+        for (size_t i = 0; i < client->chain->all.count; i++)
+            if (entry_takes(client, client->chain->all.entries[i], access))
+                return true;
+    } else if (client->chain->access[access_index(access)].count > 0) {
+        return true;
+    }
+    return access_default(client, access, false) != NOCTULE_ALLOW;
+}

@@ -1,0 +1,335 @@
+#include "core/plugin/client_state.h"
+
+#include <stdlib.h>
+
+#include "core/base/memory.h"
+#include "core/plugin/events.h"
+#include "core/plugin/generation.h"
+#include "core/plugin/worker_state.h"
+
+enum { WORKER_SHIFT = 56, CAPACITY_MIN = 64 };
+
+// ---- The worker's clients, by connection id -------------------------------------------------------------
+
+// Connection ids of one worker are consecutive, so their low bits spread them evenly.
+static struct client **table_bucket(const struct client_table *table, uint64_t id)
+{
+    return &table->buckets[id & (table->capacity - 1)];
+}
+
+static void table_grow(struct client_table *table)
+{
+    struct client_table larger = {.capacity = table->capacity ? table->capacity * 2 : CAPACITY_MIN};
+    larger.count = table->count;
+    larger.buckets = memory_zalloc(larger.capacity * sizeof *larger.buckets);
+    for (size_t i = 0; i < table->capacity; i++) {
+        struct client *next;
+        for (struct client *client = table->buckets[i]; client; client = next) {
+            next = client->next;
+            struct client **bucket = table_bucket(&larger, client->info.connection_id);
+            client->next = *bucket;
+            *bucket = client;
+        }
+    }
+    free(table->buckets);
+    *table = larger;
+}
+
+static void table_add(struct client_table *table, struct client *client)
+{
+    if (table->count >= table->capacity)
+        table_grow(table);
+    struct client **bucket = table_bucket(table, client->info.connection_id);
+    client->next = *bucket;
+    *bucket = client;
+    table->count++;
+}
+
+static void table_remove(struct client_table *table, struct client *client)
+{
+    struct client **link = table_bucket(table, client->info.connection_id);
+    while (*link != client)
+        link = &(*link)->next;
+    *link = client->next;
+    table->count--;
+}
+
+struct client *client_find(struct worker *worker, uint64_t connection_id)
+{
+    struct noctule_worker *here = worker_plugins(worker);
+    if (!here || here->clients.capacity == 0)
+        return NULL;
+    struct client *client = *table_bucket(&here->clients, connection_id);
+    while (client && client->info.connection_id != connection_id)
+        client = client->next;
+    return client && !client->gone ? client : NULL;
+}
+
+void client_each(struct worker *worker, void (*visit)(struct client *client, void *argument), void *argument)
+{
+    struct noctule_worker *here = worker_plugins(worker);
+    for (size_t i = 0; here && i < here->clients.capacity; i++) {
+        struct client *next;
+        for (struct client *client = here->clients.buckets[i]; client; client = next) {
+            next = client->next;
+            if (!client->gone)
+                visit(client, argument);
+        }
+    }
+}
+
+uint64_t *client_ids(struct noctule_worker *worker, size_t *count)
+{
+    uint64_t *ids = memory_alloc((worker->clients.count + 1) * sizeof *ids);
+    *count = 0;
+    for (size_t i = 0; i < worker->clients.capacity; i++)
+        for (struct client *client = worker->clients.buckets[i]; client; client = client->next)
+            if (!client->gone)
+                ids[(*count)++] = client->info.connection_id;
+    return ids;
+}
+
+// ---- Life ----------------------------------------------------------------------------------------------
+
+// One field of client_info and where its bytes come from.
+struct text_field {
+    struct noctule_string *to;
+    struct str from;
+};
+
+enum { TEXT_FIELDS = 7 };
+
+static void text_fields(struct text_field fields[TEXT_FIELDS], struct noctule_client_info *info,
+                        const struct client_identity *identity)
+{
+    fields[0] = (struct text_field){&info->client_id, identity->client_id};
+    fields[1] = (struct text_field){&info->username, identity->username};
+    fields[2] = (struct text_field){&info->address, identity->address};
+    fields[3] = (struct text_field){&info->listener, identity->listener};
+    fields[4] = (struct text_field){&info->certificate_common_name, identity->certificate_common_name};
+    fields[5] = (struct text_field){&info->certificate_subject, identity->certificate_subject};
+    fields[6] = (struct text_field){&info->certificate_pem, identity->certificate_pem};
+}
+
+struct client *client_new(struct worker *worker, const struct client_identity *identity)
+{
+    struct noctule_worker *here = worker_plugins(worker);
+    struct noctule_client_info info = {.size = sizeof info,
+                                       .protocol_version = identity->protocol_version,
+                                       .clean_start = identity->clean_start,
+                                       .keep_alive = identity->keep_alive};
+    struct text_field fields[TEXT_FIELDS];
+    text_fields(fields, &info, identity);
+    size_t bytes = 0;
+    for (size_t i = 0; i < TEXT_FIELDS; i++)
+        bytes += fields[i].from.length;
+    struct client *client = memory_alloc(sizeof *client + bytes);
+    char *end = client->strings;
+    for (size_t i = 0; i < TEXT_FIELDS; i++) {
+        struct str from = fields[i].from;
+        if (!from.data)
+            continue;
+        memcpy(end, from.data, from.length);
+        *fields[i].to = noctule_string_of(end, from.length);
+        end += from.length;
+    }
+    info.connection_id = (uint64_t)here->index << WORKER_SHIFT | ++here->last_connection;
+    *client = (struct client){.info = info, .worker = here};
+    atomic_init(&client->references, 1);
+    client_set_chain(client, here->generation);
+    table_add(&here->clients, client);
+    return client;
+}
+
+struct client *client_ref(struct client *client)
+{
+    atomic_fetch_add_explicit(&client->references, 1, memory_order_relaxed);
+    return client;
+}
+
+static void extra_free(struct client_extra *extra)
+{
+    if (!extra)
+        return;
+    if (extra->login)
+        decision_free(extra->login);
+    grants_free(extra->grants);
+    verdict_cache_clear(&extra->cache, -1);
+    while (extra->data) {
+        struct client_data *next = extra->data->next;
+        free(extra->data);
+        extra->data = next;
+    }
+    free((char *)extra->auth_method.data);
+    free(extra);
+}
+
+// On the client's worker; once that has `ended`, on the thread that cleans up.
+static void client_free(struct client *client, bool ended)
+{
+    if (!ended) {
+        tell_freed(client);
+        table_remove(&client->worker->clients, client);
+    }
+    extra_free(client->extra);
+    if (client->own_client_id)
+        free((char *)client->info.client_id.data);
+    if (client->own_username)
+        free((char *)client->info.username.data);
+    free(client);
+}
+
+struct release {
+    struct post post;
+    struct client *client;
+};
+
+static void release_here(struct worker *worker, struct post *post)
+{
+    struct release *release = (struct release *)post;
+    client_free(release->client, worker_plugins(worker) == NULL);
+    free(release);
+}
+
+void client_unref(struct client *client)
+{
+    if (!client || atomic_fetch_sub_explicit(&client->references, 1, memory_order_acq_rel) != 1)
+        return;
+    if (worker_is_here(client->worker)) {
+        client_free(client, worker_plugins(client->worker->worker) == NULL);
+        return;
+    }
+    struct release *release = memory_alloc(sizeof *release);
+    *release = (struct release){.post.run = release_here, .client = client};
+    if (!plugin_post(client->worker, &release->post)) {
+        free(release);
+        client_free(client, true);
+    }
+}
+
+void client_gone(struct client *client)
+{
+    client->gone = true;
+    decisions_cancel(&client->decisions);
+    if (client->extra && client->extra->login) {
+        decision_free(client->extra->login);
+        client->extra->login = NULL;
+    }
+}
+
+// ---- What is known of it -------------------------------------------------------------------------------
+
+const struct noctule_client_info *client_info(const struct client *client)
+{
+    return &client->info;
+}
+
+void *client_owner(const struct client *client)
+{
+    return client->owner;
+}
+
+void client_set_owner(struct client *client, void *owner)
+{
+    client->owner = owner;
+}
+
+static void text_replace(struct noctule_string *field, bool *own, struct str fresh)
+{
+    struct str copy = str_copy(fresh);
+    if (*own)
+        free((char *)field->data);
+    *field = string_of(copy);
+    *own = true;
+}
+
+void client_set_id(struct client *client, struct str client_id)
+{
+    text_replace(&client->info.client_id, &client->own_client_id, client_id);
+}
+
+void client_set_username(struct client *client, struct str username)
+{
+    text_replace(&client->info.username, &client->own_username, username);
+}
+
+uint32_t client_max_inflight(const struct client *client)
+{
+    return client->extra ? client->extra->max_inflight : 0;
+}
+
+uint32_t client_max_queued(const struct client *client)
+{
+    return client->extra ? client->extra->max_queued : 0;
+}
+
+uint64_t client_expires_at(const struct client *client)
+{
+    return client->extra ? client->extra->expires_at_ms : 0;
+}
+
+struct client_extra *client_extra(struct client *client)
+{
+    if (!client->extra)
+        client->extra = memory_zalloc(sizeof *client->extra);
+    return client->extra;
+}
+
+void client_set_chain(struct client *client, const struct generation *generation)
+{
+    client->chain = generation_chain(generation, str_from(client->info.listener));
+}
+
+void client_forget_verdicts(struct client *client, int instance)
+{
+    client->epoch++;
+    if (client->extra)
+        verdict_cache_clear(&client->extra->cache, instance);
+}
+
+// The first instance that has data of a client keeps it in the client itself: mostly there is only one.
+static uint64_t *data_find(const struct client *client, uint8_t instance)
+{
+    if (client->data_instance == instance + 1)
+        return (uint64_t *)&client->data;
+    for (struct client_data *data = client->extra ? client->extra->data : NULL; data; data = data->next)
+        if (data->instance == instance)
+            return &data->value;
+    return NULL;
+}
+
+uint64_t client_data_get(const struct client *client, uint8_t instance)
+{
+    const uint64_t *value = data_find(client, instance);
+    return value ? *value : 0;
+}
+
+void client_data_set(struct client *client, uint8_t instance, uint64_t value)
+{
+    uint64_t *place = data_find(client, instance);
+    if (place) {
+        *place = value;
+    } else if (client->data_instance == 0) {
+        client->data_instance = (uint8_t)(instance + 1);
+        client->data = value;
+    } else {
+        struct client_data *data = memory_alloc(sizeof *data);
+        *data =
+            (struct client_data){.next = client_extra(client)->data, .value = value, .instance = instance};
+        client->extra->data = data;
+    }
+}
+
+void client_mark_let_in(struct client *client, uint8_t instance)
+{
+    if (client->let_in == 0)
+        client->let_in = (uint8_t)(instance + 1);
+    else if (client->let_in != instance + 1)
+        client_extra(client)->let_in[instance / 8] |= (uint8_t)(1U << instance % 8);
+}
+
+bool client_was_let_in(const struct client *client, uint8_t instance)
+{
+    return client->let_in == instance + 1 ||
+           (client->extra && (client->extra->let_in[instance / 8] >> instance % 8 & 1) != 0);
+}
