@@ -247,18 +247,11 @@ static void print_chain(const struct settings *settings, const struct listener_s
 
 static void print_verdict(const struct explanation *explanation, const char *default_name)
 {
-    const char *verdict = explanation->verdict == NOCTULE_ALLOW      ? "allowed"
-                          : explanation->verdict == NOCTULE_CONTINUE ? "to be continued"
-                                                                     : "denied";
-    if (explanation->instance)
-        printf("%s by %s", verdict, explanation->instance);
-    else if (explanation->verdict == NOCTULE_ALLOW)
-        printf("%s by %s", verdict, default_name);
-    else
-        printf("%s", verdict);
-    if (*explanation->reason)
-        printf(": %s", explanation->reason);
-    printf("\n");
+    const char *by = explanation->instance;
+    if (!by && explanation->verdict == NOCTULE_ALLOW)
+        by = default_name;
+    printf("verdict: %s%s%s%s%s\n", verdict_name(explanation->verdict), by ? " by " : "", by ? by : "",
+           *explanation->reason ? ": " : "", explanation->reason);
 }
 
 static int exit_code(const struct explanation *explanation)

@@ -123,7 +123,9 @@ struct client *client_new(struct worker *worker, const struct client_identity *i
     size_t bytes = 0;
     for (size_t i = 0; i < TEXT_FIELDS; i++)
         bytes += fields[i].from.length;
+    // The strings may begin inside the structure's padding: the structure is written first.
     struct client *client = memory_alloc(sizeof *client + bytes);
+    *client = (struct client){.worker = here};
     char *end = client->strings;
     for (size_t i = 0; i < TEXT_FIELDS; i++) {
         struct str from = fields[i].from;
@@ -134,7 +136,7 @@ struct client *client_new(struct worker *worker, const struct client_identity *i
         end += from.length;
     }
     info.connection_id = (uint64_t)here->index << WORKER_SHIFT | ++here->last_connection;
-    *client = (struct client){.info = info, .worker = here};
+    client->info = info;
     atomic_init(&client->references, 1);
     client_set_chain(client, here->generation);
     table_add(&here->clients, client);
