@@ -34,7 +34,7 @@ static struct retained_node *node_new(struct retained_node *parent, struct str l
 
 static struct retained_children *children_resize(struct retained_children *children, uint32_t capacity)
 {
-    children = memory_resize(children, sizeof *children + capacity * sizeof children->items[0]);
+    children = memory_resize(children, sizeof *children + capacity * sizeof(struct retained_node *));
     children->capacity = capacity;
     return children;
 }
