@@ -166,7 +166,8 @@ static void access_undecided(struct walk *walk)
     bool by_default = !walk->asked && !walk->client->chain->authorizes;
     walk->outcome = (struct outcome){.verdict = verdict};
     if (verdict == NOCTULE_DENY)
-        walk->outcome.reason = by_default ? STR("default_access") : STR("no plugin allows it");
+        walk->outcome.reason = by_default ? STR("end of chain: default_access is deny")
+                                          : STR("end of chain: no plugin allows it");
 }
 
 static const struct walk_rules access_rules = {

@@ -42,24 +42,35 @@ static struct noctule_instance *entry_instance(struct plugin_host *host,
     return instance;
 }
 
+// Moves all findings to the end of another list.
+static void diagnostics_move(struct diagnostics *to, struct diagnostics *from)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        memory_grow(&to->items, &to->capacity, to->count, sizeof *to->items);
+        to->items[to->count++] = from->items[i];
+    }
+    to->errors += from->errors;
+    free(from->items);
+    *from = DIAGNOSTICS_EMPTY;
+}
+
 static void entry_build(struct entry *entry, const struct plugin_settings *settings,
                         struct diagnostics *diagnostics)
 {
-    size_t errors = diagnostics->errors;
+    struct diagnostics own = DIAGNOSTICS_EMPTY;
     int32_t result = NOCTULE_OK;
     if (entry->plugin->build) {
-        config_reports_to(entry->instance, diagnostics);
+        config_reports_to(entry->instance, &own);
         result = entry->plugin->build(entry->instance->state, (const struct noctule_config *)settings->config,
                                       &entry->snapshot);
         config_reports_end();
         entry->built = result == NOCTULE_OK;
     }
-    // A build that stopped at its first error has not asked for all keys, so an unknown one would be a guess.
-    if (result == NOCTULE_OK)
-        config_report_unused(settings->config, diagnostics);
-    if (result != NOCTULE_OK && diagnostics->errors == errors)
-        diagnostics_error(diagnostics, settings->place, "plugin \"%s\" refuses its configuration",
-                          settings->name);
+    if (result != NOCTULE_OK && own.errors == 0)
+        diagnostics_error(&own, settings->place, "plugin \"%s\" refuses its configuration", settings->name);
+    // A misspelt key comes before what the plugin says, which may be that the key is missing.
+    config_report_unused(settings->config, diagnostics);
+    diagnostics_move(diagnostics, &own);
 }
 
 static void entries_make(struct generation *generation, struct plugin_host *host,

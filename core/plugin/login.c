@@ -88,7 +88,7 @@ static void login_ends(struct walk *walk)
 static void login_undecided(struct walk *walk)
 {
     const struct noctule_login *login = &walk->question->login;
-    bool anonymous = !login->has_username && !login->has_password && !login->auth_method.data;
+    bool anonymous = !login->has_username && !login->auth_method.data;
     walk->outcome = (struct outcome){.verdict = NOCTULE_DENY};
     if (walk->reauthentication)
         walk->outcome.reason = STR("the plugin of the login has no opinion");
@@ -97,8 +97,8 @@ static void login_undecided(struct walk *walk)
     else if (login->auth_method.data)
         walk->outcome.reason_code = MQTT_BAD_AUTHENTICATION_METHOD;
     if (walk->outcome.verdict == NOCTULE_DENY && !walk->outcome.reason.data)
-        walk->outcome.reason =
-            anonymous ? STR("no username, and allow_anonymous is false") : STR("no plugin knows this client");
+        walk->outcome.reason = anonymous ? STR("end of chain: allow_anonymous is false")
+                                         : STR("end of chain: no plugin knows this client");
 }
 
 static bool login_judge(struct walk *walk, const struct entry *entry, const struct opinion *opinion)
