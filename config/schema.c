@@ -25,7 +25,7 @@ static const struct config_choice format_choices[] = {{"text", LOG_TEXT}, {"json
 
 // clang-format off
 const struct schema_key schema_top[] = {
-    {"workers",         SCHEMA_THREADS, false, AT(workers),         0, 1, 256, NULL},
+    {"workers",         SCHEMA_THREADS, false, AT(workers),         0, 1, 255, NULL},
     {"helper_threads",  SCHEMA_THREADS, false, AT(helper_threads),  0, 1, 256, NULL},
     {"allow_anonymous", SCHEMA_BOOL,    false, AT(allow_anonymous), false, 0, 0, NULL},
     {"default_access",  SCHEMA_ENUM,    false, AT(default_access),  SETTINGS_DENY, 0, 0, access_choices},

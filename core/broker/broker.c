@@ -131,8 +131,9 @@ static void raise_descriptors(const struct settings *settings)
                  (unsigned long long)settings->limits.connections, (unsigned long long)limit.rlim_cur);
 }
 
-// The kernel's table of descriptors grows by doubling, and in a process with threads every step stops the accepting worker for
-// some ten milliseconds (it waits for an RCU grace period). So the table gets its size while there is only one thread.
+// The kernel's table of descriptors grows by doubling, and in a process with threads every step stops the
+// accepting worker for some ten milliseconds (it waits for an RCU grace period). So the table gets its size
+// while there is only one thread.
 static void grow_descriptor_table(const struct settings *settings)
 {
     struct rlimit limit;
@@ -221,7 +222,7 @@ static void stop(struct broker *broker)
     log_event(LOG_INFO, "stopping", "stopping");
     notify_manager("STOPPING=1");
     broker_on_all_workers(broker, say_goodbye, NULL);
-    for (int waited = 0; waited < LINGER_MS + 100 && atomic_load(&broker->connections) > 0; waited += 10)
+    for (int waited = 0; waited < 2 * GOODBYE_MS && atomic_load(&broker->connections) > 0; waited += 10)
         sleep_ms(10);
     workers_stop(broker->workers);
     workers_join(broker->workers);

@@ -84,7 +84,8 @@ static void check_silence(struct connection *connection)
         if (left < next)
             next = left;
     }
-    connection_set_deadline(connection, next);
+    if (next != UINT64_MAX)
+        connection_set_deadline(connection, next);
 }
 
 static void timer_expired(struct wheel_timer *timer, void *context)
@@ -172,7 +173,7 @@ void session_timer_expired(struct wheel_timer *timer, void *context)
     if (session->will && session->will->due_ms <= now) {
         struct will *will = session->will;
         session->will = NULL;
-        will_publish(here, will);
+        will_publish(will);
     }
     uint64_t due = session->expires_ms;
     if (session->will && session->will->due_ms < due)
@@ -209,7 +210,7 @@ void session_end(struct broker_worker *here, struct session *session, bool expir
     if (session->will) {
         struct will *will = session->will;
         session->will = NULL;
-        will_publish(here, will);
+        will_publish(will);
     }
     give_back_shared(here, session);
     struct noctule_event event = {.event = NOCTULE_EVENT_SESSION_EXPIRED,
@@ -247,7 +248,7 @@ void connection_fail_telling(struct connection *connection, uint8_t reason, cons
                    why ? why : mqtt_reason_name(reason));
     say(connection, reason, told);
     connection_leave(connection, reason, true);
-    stream_close(&connection->stream, LINGER_MS);
+    stream_close(&connection->stream, connection_worker(connection)->stopping ? GOODBYE_MS : LINGER_MS);
 }
 
 void connection_fail(struct connection *connection, uint8_t reason, const char *why)

@@ -26,6 +26,7 @@ static void accepted(struct worker *worker, int fd, const char *address, void *a
         atomic_fetch_sub_explicit(&listener->broker->connections, 1, memory_order_relaxed);
         return;
     }
+    connection->counted = true;
     connection->over_limit = mine >= my_limit || all >= limit;
     stream_attach(&connection->stream, worker);
     connection_set_deadline(connection, here->settings->limits.connect_timeout_ms);

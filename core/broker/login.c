@@ -19,13 +19,24 @@ struct move {
 static void login_begin(struct connection *connection);
 
 // Enough of CONNECT to know in which version to refuse it, even if the rest does not parse.
-static uint8_t peek_version(const struct mqtt_frame *frame)
+static uint8_t peek_version(const uint8_t *body, size_t length)
 {
     static const uint8_t name[] = {0, 4, 'M', 'Q', 'T', 'T'};
-    if (frame->length > sizeof name && memcmp(frame->body, name, sizeof name) == 0 &&
-        frame->body[sizeof name] >= MQTT_V5)
+    if (length > sizeof name && memcmp(body, name, sizeof name) == 0 && body[sizeof name] >= MQTT_V5)
         return MQTT_V5;
     return MQTT_V3_1_1;
+}
+
+void login_too_large(struct connection *connection, const uint8_t *packet, size_t available)
+{
+    size_t header = 1;
+    while (header < available && packet[header] & 0x80)
+        header++;
+    header++;
+    if (header < available)
+        connection->version = peek_version(packet + header, available - header);
+    struct mqtt_connack connack = {.reason = MQTT_PACKET_TOO_LARGE};
+    reply_connack(connection, &connack);
 }
 
 static unsigned home_of(const struct broker_worker *here, struct str client_id)
@@ -86,9 +97,10 @@ static bool keep_connect(struct connection *connection, const struct mqtt_frame 
     struct mqtt_frame copy = *frame;
     copy.body = connect->bytes;
     connection->connect = connect;
-    connection->version = peek_version(frame);
+    connection->version = peek_version(frame->body, frame->length);
     uint8_t reason = mqtt_decode_connect(&copy, &connect->packet);
     if (reason) {
+        connect->packet = (struct mqtt_connect){0}; // what a failed decoder leaves means nothing
         connection_fail(connection, reason, "CONNECT is not valid");
         return true;
     }

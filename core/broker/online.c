@@ -38,7 +38,7 @@ static struct session *take_over(struct broker_worker *here, struct session *ses
         connection_fail(old, MQTT_SESSION_TAKEN_OVER, NULL);
         session->taken_over = false;
         if (will)
-            will_publish(here, will);
+            will_publish(will);
         if (ends) {
             session_end(here, session, false);
             return NULL;

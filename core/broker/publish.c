@@ -188,10 +188,11 @@ static void hooks_decided(struct client *client, const struct outcome *outcome, 
     (void)client;
     struct connection *connection = argument;
     struct publish_call call = take_call(connection);
+    // Resumed first: what follows may pause again.
+    stream_resume(&connection->stream);
     hooks_done(connection, outcome, message, call.packet_id, call.qos);
     message_unref(message);
     message_unref(call.message);
-    stream_resume(&connection->stream);
 }
 
 static void run_hooks(struct connection *connection, struct message *message, uint16_t packet_id, uint8_t qos)
@@ -254,6 +255,11 @@ static void check_access(struct connection *connection, struct message *message,
 }
 
 /* ---- the packet ---- */
+
+bool topic_is_reserved(struct str topic)
+{
+    return str_starts(topic, STR("$SYS/"));
+}
 
 // The properties that travel on: as they came when all of them do, copied without the others when not.
 static bool take_properties(const struct mqtt_publish *publish, struct message *message, uint8_t **copy,
@@ -319,8 +325,7 @@ void publish_receive(struct connection *connection, const struct mqtt_frame *fra
         connection_drop(connection, MQTT_SERVER_UNAVAILABLE, "out of memory");
         return;
     }
-    static const struct str system_prefix = {"$SYS/", 5};
-    if (str_starts(publish.topic, system_prefix)) {
+    if (topic_is_reserved(publish.topic)) {
         struct outcome outcome = {.verdict = NOCTULE_DENY, .reason = STR("$SYS/ is the broker's own")};
         refuse(connection, publish.topic, publish.packet_id, publish.qos, &outcome);
     } else {

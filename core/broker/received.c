@@ -130,6 +130,8 @@ static size_t received(struct stream *stream, const uint8_t *data, size_t length
             connection_fail(connection, MQTT_MALFORMED_PACKET, NULL);
             return length;
         case MQTT_FRAME_TOO_LARGE:
+            if (connection->state == STATE_AWAIT_CONNECT && frame.type == MQTT_CONNECT)
+                login_too_large(connection, data + used, length - used);
             connection_fail(connection, MQTT_PACKET_TOO_LARGE, NULL);
             return length;
         }

@@ -41,10 +41,13 @@ void reply_connack(struct connection *connection, const struct mqtt_connack *con
         connack->properties ? *connack->properties : (struct mqtt_properties){0};
     trimmed.properties = &properties;
     size_t size = mqtt_encode_connack(NULL, connection->version, &trimmed);
-    const struct mqtt_properties *announced = &connection->connect->packet.properties;
-    if (connection->version == MQTT_V5 && connection->state != STATE_CLOSED &&
-        mqtt_has(&properties, MQTT_REASON_STRING) && mqtt_has(announced, MQTT_MAXIMUM_PACKET_SIZE) &&
-        size > announced->maximum_packet_size) {
+    // What the client can take is known once its CONNECT is.
+    const struct connect_packet *connect = connection->connect;
+    uint32_t most = connect && connection->version == MQTT_V5 &&
+                            mqtt_has(&connect->packet.properties, MQTT_MAXIMUM_PACKET_SIZE)
+                        ? connect->packet.properties.maximum_packet_size
+                        : UINT32_MAX;
+    if (size > most && mqtt_has(&properties, MQTT_REASON_STRING)) {
         properties.present &= ~(1ULL << MQTT_REASON_STRING);
         size = mqtt_encode_connack(NULL, connection->version, &trimmed);
     }

@@ -17,6 +17,7 @@
 
 enum {
     LINGER_MS = 2000,    ///< how long a closing connection may take to read what it was sent
+    GOODBYE_MS = 300,    ///< the same when the broker stops
     BACKLOG_HIGH = 4096, ///< posts waiting for a worker above which publishers to it are paused
     BACKLOG_RETRY_MS = 8,
     SLICE = 256, ///< deliveries, clients or filters handled before others have their turn
@@ -183,6 +184,9 @@ void session_timer_expired(struct wheel_timer *timer, void *context);
 extern const struct stream_events connection_stream_events;
 
 /* login.c */
+/** A CONNECT above the limit, of which `available` bytes have come: tells the client why it will be closed.
+ */
+void login_too_large(struct connection *connection, const uint8_t *packet, size_t available);
 void login_receive(struct connection *connection, const struct mqtt_frame *frame);
 void login_auth(struct connection *connection, const struct mqtt_frame *frame);
 void login_arrived(struct worker *worker, struct connection *connection);
@@ -192,6 +196,8 @@ void online_start(struct connection *connection, const struct outcome *outcome);
 
 /* publish.c */
 void publish_receive(struct connection *connection, const struct mqtt_frame *frame);
+/** Whether only the broker and plugins may publish there. */
+bool topic_is_reserved(struct str topic);
 void publish_cancel(struct connection *connection);
 void publish_unthrottle(struct broker_worker *here);
 /** A message of a plugin or of the broker: message_in hooks, then routing. Takes the reference. */
@@ -247,7 +253,7 @@ void reply_suback(struct connection *connection, uint8_t type, uint16_t packet_i
 /* will.c */
 struct will *will_new(const struct mqtt_will *will, struct client *client, struct session *session);
 /** Publishes the will once its author may; takes it. */
-void will_publish(struct broker_worker *here, struct will *will);
+void will_publish(struct will *will);
 void will_drop(struct session *session);
 
 /* denial.c */

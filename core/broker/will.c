@@ -84,12 +84,13 @@ static void decided(struct client *client, const struct outcome *outcome, void *
     message_decided(client, &hooks, changed ? changed : message_ref(will->message), will);
 }
 
-void will_publish(struct broker_worker *here, struct will *will)
+void will_publish(struct will *will)
 {
-    (void)here;
     struct client *client = will->author;
     struct outcome outcome = {.verdict = NOCTULE_ALLOW};
-    if (chain_takes_access(client, NOCTULE_ACCESS_WILL)) {
+    if (topic_is_reserved(topic_of(will))) {
+        outcome = (struct outcome){.verdict = NOCTULE_DENY, .reason = STR("$SYS/ is the broker's own")};
+    } else if (chain_takes_access(client, NOCTULE_ACCESS_WILL)) {
         struct noctule_access access = {
             .size = sizeof access,
             .access = NOCTULE_ACCESS_WILL,

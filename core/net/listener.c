@@ -90,7 +90,8 @@ struct listener *listener_open(const char *host, uint16_t port, char **error)
     int why = errno;
     freeaddrinfo(candidates);
     if (fd < 0) {
-        *error = str_format("cannot listen on %s port %u: %s", host, port, strerror(why));
+        *error = str_format(strchr(host, ':') ? "cannot listen on [%s]:%u: %s" : "cannot listen on %s:%u: %s",
+                            host, port, strerror(why));
         return NULL;
     }
     struct listener *listener = memory_zalloc(sizeof *listener);
@@ -128,6 +129,7 @@ static void ready(evutil_socket_t fd, short what, void *argument)
 {
     (void)what;
     struct listener_worker *here = argument;
+    worker_awake(here->worker);
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         struct sockaddr_storage peer;
         socklen_t length = sizeof peer;

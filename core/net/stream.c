@@ -322,6 +322,7 @@ static void socket_ready(evutil_socket_t fd, short what, void *argument)
 {
     (void)fd;
     struct stream *stream = argument;
+    worker_awake(stream->worker);
     if (what & EV_WRITE) {
         flush(stream);
         tell_drained(stream);

@@ -18,6 +18,14 @@ enum { TIMER_LIMIT_MS = 10000 };
 
 static _Thread_local struct worker *current;
 
+void worker_awake(struct worker *worker)
+{
+    if (!worker->asleep)
+        return;
+    worker->asleep = false;
+    worker->now_ms = clock_monotonic_ms();
+}
+
 struct worker *worker_current(void)
 {
     return current;
@@ -133,7 +141,7 @@ static void woken(evutil_socket_t fd, short what, void *argument)
     uint64_t value;
     while (read(fd, &value, sizeof value) < 0 && errno == EINTR)
         ;
-    worker->now_ms = clock_monotonic_ms();
+    worker_awake(worker);
     run_mail(worker);
 }
 
@@ -147,6 +155,7 @@ static void timer_fired(evutil_socket_t fd, short what, void *argument)
 
 static void end_turn(struct worker *worker)
 {
+    worker->asleep = false;
     worker->now_ms = clock_monotonic_ms();
     wheel_advance(&worker->wheel, worker->now_ms, worker);
     // Tasks may ask for further tasks; those run in this turn as well.
@@ -176,6 +185,7 @@ void worker_turn(struct worker *worker, bool wait)
 {
     current = worker;
     arm_timer(worker);
+    worker->asleep = true;
     event_base_loop(worker->base, wait ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
     end_turn(worker);
 }

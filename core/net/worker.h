@@ -44,7 +44,7 @@ struct worker {
     unsigned count;       ///< of all workers
     struct worker *peers; ///< all workers, an array of `count`
     struct event_base *base;
-    uint64_t now_ms; ///< monotonic, read once per turn
+    uint64_t now_ms; ///< monotonic, read once per turn, after the wait: see worker_awake
     struct wheel wheel;
     void *owner;   ///< per-worker state of the broker
     void *plugins; ///< per-worker state of the plugin host
@@ -61,6 +61,7 @@ struct worker {
     int wake_fd;
     pthread_t thread;
     bool threaded;
+    bool asleep;   ///< nothing has happened yet since the loop waited: now_ms is of before
     bool stopping; ///< loop ends after this turn; set on the worker's thread
 
     // What other threads touch has a cache line of its own.
@@ -90,6 +91,9 @@ void worker_run(struct worker *worker);
 
 /** One turn of the loop in the calling thread; waits for something to happen when `wait`. */
 void worker_turn(struct worker *worker, bool wait);
+
+/** Called first by whatever the loop calls back: reads the clock once per turn. */
+void worker_awake(struct worker *worker);
 
 /** The worker whose thread this is, or NULL. */
 struct worker *worker_current(void);

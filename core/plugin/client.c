@@ -238,11 +238,11 @@ void client_set_owner(struct client *client, void *owner)
 
 static void text_replace(struct noctule_string *field, bool *own, struct str fresh)
 {
-    struct str copy = str_copy(fresh);
+    struct str copy = fresh.data ? str_copy(fresh) : fresh;
     if (*own)
         free((char *)field->data);
     *field = string_of(copy);
-    *own = true;
+    *own = fresh.data != NULL;
 }
 
 void client_set_id(struct client *client, struct str client_id)

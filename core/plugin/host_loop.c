@@ -108,6 +108,7 @@ void host_timer_cancel(struct noctule_timer *timer)
 static void watch_fired(evutil_socket_t fd, short what, void *argument)
 {
     struct noctule_watch *watch = argument;
+    worker_awake(watch->worker->worker);
     uint32_t events = (what & EV_READ ? NOCTULE_READABLE : 0) | (what & EV_WRITE ? NOCTULE_WRITABLE : 0);
     struct hook hook;
     if (!hook_begin(&hook, watch->instance, snapshot_in_force(watch->worker, watch->instance), watch->worker,

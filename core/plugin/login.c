@@ -94,8 +94,17 @@ static void login_undecided(struct walk *walk)
         walk->outcome.reason = STR("the plugin of the login has no opinion");
     else if (anonymous && walk->chain->allow_anonymous)
         walk->outcome.verdict = NOCTULE_ALLOW;
+    else if (walk->chain->login.count == 0 && walk->chain->allow_anonymous) {
+        // A name that nobody could check is worth nothing: rules for that user must not be had by claiming it.
+        client_set_username(walk->client, (struct str){0});
+        walk->outcome.verdict = NOCTULE_ALLOW;
+    }
     else if (login->auth_method.data)
         walk->outcome.reason_code = MQTT_BAD_AUTHENTICATION_METHOD;
+    else if (login->has_username && walk->chain->login.count > 0) {
+        // Answered like a wrong password, so that the answer does not tell which names exist.
+        walk->outcome.reason_code = MQTT_BAD_USER_NAME_OR_PASSWORD;
+    }
     if (walk->outcome.verdict == NOCTULE_DENY && !walk->outcome.reason.data)
         walk->outcome.reason = anonymous ? STR("end of chain: allow_anonymous is false")
                                          : STR("end of chain: no plugin knows this client");

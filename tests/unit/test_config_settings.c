@@ -307,7 +307,7 @@ START_TEST(what_is_refused)
          "n.yaml:2:30: `timeout` expects a duration from 1ms to 10m, not `11m`"},
         {LISTENER "plugins: [{name: p, requierd: true}]\n",
          "n.yaml:2:21: unknown key `requierd` (did you mean `required`?)"},
-        {MINIMAL "workers: 0\n", "n.yaml:3:10: `workers` expects a whole number from 1 to 256, not `0`"},
+        {MINIMAL "workers: 0\n", "n.yaml:3:10: `workers` expects a whole number from 1 to 255, not `0`"},
         {MINIMAL "workers: []\n", "n.yaml:3:10: `workers` expects auto, or a number of threads, not a list"},
         {MINIMAL "response_information: r/#\n",
          "n.yaml:3:23: `response_information` expects a topic without wildcards, in which %c may stand once "

@@ -7,7 +7,7 @@
  * change their meaning. Every structure that crosses begins with its size, set by whoever fills it in; whoever reads it
  * treats fields past that size as absent (zero).
  *
- * Threads. `init`, run on the main thread. Hooks of one client run on the client's
+ * Threads. `init`, `build`, `retire` and `fini` run on the main thread. Hooks of one client run on the client's
  * worker, in the order of its packets; hooks of different clients run in parallel. So what `init` and `build` made is
  * shared and must be read-only (or locked by the plugin); what `worker_up` made belongs to one worker. Host functions say
  * which threads may call them; from a wrong thread they return NOCTULE_E_THREAD and do nothing.
