@@ -104,7 +104,6 @@ TABLE_5 = {
     "SUBSCRIBE with Retain Handling 3": (subscribe5(options=0x30), 0x82, 0x81),
     "SUBSCRIBE with reserved option bit 6": (subscribe5(options=0x40), 0x81),  # [v5 MQTT-3.8.3-5]
     "SUBSCRIBE with reserved option bit 7": (subscribe5(options=0x80), 0x81),
-    "SUBSCRIBE with empty filter": (subscribe5(b""), 0x81, 0x82, 0x8F),  # [v5 MQTT-4.7.3-1]
     "SUBSCRIBE with identifier property 0": (subscribe5(properties=b"\x0b\0"), 0x82, 0x81),
     "SUBSCRIBE shared with No Local": (subscribe5(b"$share/g/t", 4), 0x82),  # [v5 MQTT-3.8.3-4]
     **{f"SUBSCRIBE with filter not UTF-8: {what}": (subscribe5(bad), 0x81) for what, bad in BAD_UTF8.items()},

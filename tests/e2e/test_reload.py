@@ -35,9 +35,9 @@ def test_reload_without_changes_disturbs_nobody(secured, connect, topic):
 
 
 def test_new_user_can_log_in_after_reload(secured, connect, client):
-    client(V5, to=secured).connect(username="eve", password="e", reason=0x87)
+    client(V5, to=secured).connect(username="eve", password="e", reason=0x86)
     secured.write("users.passwd", passwords(ann="a", bob="b", eve="e"))
-    client(V5, to=secured).connect(username="eve", password="e", reason=0x87)
+    client(V5, to=secured).connect(username="eve", password="e", reason=0x86)
     secured.reload()
     connect(to=secured, username="eve", password="e").ping()
 
@@ -51,7 +51,7 @@ def test_clients_whose_entry_changed_are_disconnected_and_only_those(secured, co
     for bob in bobs:
         bob.expect_disconnect(0x87, 0x98)
     ann.expect_nothing()
-    client(V5, to=secured).connect(username="bob", password="b", reason=0x86 if "bob" in users else 0x87)
+    client(V5, to=secured).connect(username="bob", password="b", reason=0x86)
 
 
 def test_order_and_comments_of_the_password_file_do_not_matter(secured, connect):
@@ -77,7 +77,7 @@ def test_new_rules_hold_for_connected_clients(secured, connect, topic):
 
 BROKEN = {
     "YAML": ("noctule.yaml", "listeners: [\n", r"noctule\.yaml:\d+:\d+: "),
-    "an unknown key": ("noctule.yaml", None, r"noctule\.yaml:\d+:\d+: .*allow_anonymus.*did you mean"),
+    "an unknown key": ("noctule.yaml", None, r"noctule\.yaml:\d+:\d+: .*defualt_access.*did you mean"),
     "the password file": ("users.passwd", passwords(ann="a") + "bob:$7$notanumber$x$y\n", r"users\.passwd:2\b"),
     "the ACL file": ("users.acl", ACL + "topick read x\n", r"users\.acl:5\b"),
     "a missing file": ("noctule.yaml", "missing", r"no-such-file"),
@@ -89,7 +89,7 @@ def test_broken_files_keep_the_old_state(secured, connect, client, topic, what):
     name, text, message = BROKEN[what]
     ann = connect(to=secured, username="ann", password="a")
     if text is None:
-        secured.configure(protected(allow_anonymus=True))
+        secured.configure(protected(defualt_access="allow"))
     elif text == "missing":
         chain = [CHAIN[0], {"name": "acl-file", "config": {"acl_file": "no-such-file"}}]
         secured.configure({**protected(), "plugins": chain})
