@@ -158,6 +158,10 @@ enum password_match password_hash_verify(const struct password_hash *hash, const
         salt = (struct bytes){hash->bytes + parameters->salt_length, parameters->other_salt_length};
         match = verify_reading(hash, salt, given);
     }
+    // HMAC fills its key up with zeros, so to PBKDF2 a password and the same one with zeros behind are one.
+    if (parameters->scheme == PASSWORD_SCHEME_PBKDF2 && length > 0 &&
+        ((const char *)given.data)[length - 1] == '\0')
+        return match == PASSWORD_RIGHT ? PASSWORD_WRONG : match;
     return match;
 }
 

@@ -4,6 +4,7 @@ import pytest
 
 import mqtt_codec as wire
 from mqtt_codec import V311, V5
+from mqtt_raw import ConnectionClosed
 
 KEPT = {"session_expiry_interval": 60}
 
@@ -210,9 +211,10 @@ def test_packet_larger_than_the_broker_takes(start_broker, connect, client, topi
     old.expect_close()
     big = client(V5, to=broker).open()
     big.send_connect(will=wire.Will("t", b"x" * 1100))
-    got = big.expect(wire.CONNACK)
-    assert got.reason == 0x95
-    big.expect_close()
+    try:
+        assert big.expect(wire.CONNACK).reason == 0x95
+    except ConnectionClosed:
+        pass  # judged by its head, before the version is known
     subscriber.expect_nothing()
 
 

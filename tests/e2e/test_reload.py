@@ -77,7 +77,7 @@ def test_new_rules_hold_for_connected_clients(secured, connect, topic):
 
 BROKEN = {
     "YAML": ("noctule.yaml", "listeners: [\n", r"noctule\.yaml:\d+:\d+: "),
-    "an unknown key": ("noctule.yaml", None, r"noctule\.yaml:\d+:\d+: .*defualt_access.*did you mean"),
+    "an unknown key": ("noctule.yaml", None, r"noctule\.yaml:\d+:\d+: .*deny_acton.*did you mean"),
     "the password file": ("users.passwd", passwords(ann="a") + "bob:$7$notanumber$x$y\n", r"users\.passwd:2\b"),
     "the ACL file": ("users.acl", ACL + "topick read x\n", r"users\.acl:5\b"),
     "a missing file": ("noctule.yaml", "missing", r"no-such-file"),
@@ -89,7 +89,7 @@ def test_broken_files_keep_the_old_state(secured, connect, client, topic, what):
     name, text, message = BROKEN[what]
     ann = connect(to=secured, username="ann", password="a")
     if text is None:
-        secured.configure(protected(defualt_access="allow"))
+        secured.configure(protected(deny_acton="drop"))
     elif text == "missing":
         chain = [CHAIN[0], {"name": "acl-file", "config": {"acl_file": "no-such-file"}}]
         secured.configure({**protected(), "plugins": chain})
