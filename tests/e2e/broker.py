@@ -93,6 +93,8 @@ def base_config(**changes):
 class Broker:
     """A running broker. `address` is its first listener; `addresses` has each by name."""
 
+    READY = r"\bready\b"
+
     def __init__(self, folder, config=None, files=None, descriptors=None, environment_=None, arguments=()):
         self.folder = pathlib.Path(folder)
         self.addresses, self.process, self.stopped = {}, None, False
@@ -145,12 +147,10 @@ class Broker:
         return self
 
     def start(self):
+        since = self.log_size()
         self.spawn()
-        self.wait_ready()
+        self.wait_log(self.READY, since=since)
         return self
-
-    def wait_ready(self):
-        self.wait_log(r"\bready\b")
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
@@ -218,6 +218,8 @@ class Broker:
 class ReferenceBroker(Broker):
     """Another broker behind the same interface, for what its own configuration can say too."""
 
+    READY = r"mosquitto version \S+ running"
+
     def command(self):
         return [REFERENCE, "-v", "-c", str(self.folder / "reference.conf")]
 
@@ -230,8 +232,6 @@ class ReferenceBroker(Broker):
             text += f"listener {port} {host}\n"
         self.write("reference.conf", text)
 
-    def wait_ready(self):
-        self.wait_log(r"mosquitto version \S+ running")
 
 
 def new_broker(folder, *arguments, **options):

@@ -35,7 +35,7 @@ def test_right_password(broker, connect, version):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("password", ("wrong", "", "secret ", "Secret", "s", b"\xff\xfe"))
+@pytest.mark.parametrize("password", ("wrong", "", "secret ", "Secret", "secret\0", b"\xff\xfe"))
 def test_wrong_password(broker, client, version, password):
     # [v5 MQTT-3.1.4-2, MQTT-3.2.2-7] [v311 MQTT-3.2.2-5]
     one = client(version)

@@ -100,7 +100,7 @@ def test_wildcards_do_not_match_dollar_topics(connect, name):
     exact.expect_message(f"$test/{own}/x", "hidden")
 
 
-BAD_FILTERS = ("a#", "a/#/b", "#/a", "a+", "a/b+", "+a", "a/+b/c", "##", "++")
+BAD_FILTERS = ("", "a#", "a/#/b", "#/a", "a+", "a/b+", "+a", "a/+b/c", "##", "++")
 BAD_SHARED_FILTERS = ("$share//t", "$share/g", "$share/g/", "$share/g+/t", "$share/g#/t", "$share/", "$share/g/a#")
 
 
