@@ -204,8 +204,9 @@ static void worker_init(struct worker *worker, unsigned index, unsigned count, s
     worker->count = count;
     worker->peers = peers;
     struct event_config *config = event_config_new();
-    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST |
-                                      EVENT_BASE_FLAG_IGNORE_ENV);
+    // No EPOLL_USE_CHANGELIST: a descriptor handed to another worker must have left this loop's epoll at
+    // once.
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV);
     worker->base = event_base_new_with_config(config);
     event_config_free(config);
     worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
