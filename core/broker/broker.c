@@ -1,4 +1,5 @@
-// Assembly: starts everything in order, waits for signals, stops everything in the opposite order.
+// The life of the process: starts everything in order, waits for signals, stops everything in the opposite
+// order.
 #include "core/broker/broker.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include "core/base/memory.h"
 #include "core/broker/state.h"
 
-enum { SWEEP_MS = 250, HOUSEKEEPING_MS = 1000, RETAINED_PER_SWEEP = 1000 };
+enum { SWEEP_MS = 250 };
 
 /* ---- on all workers ---- */
 
@@ -61,48 +62,7 @@ void broker_on_all_workers(struct broker *broker, void (*work)(struct broker_wor
     pthread_cond_destroy(&errand.done);
 }
 
-/* ---- a worker's life ---- */
-
-static void housekeeping(struct wheel_timer *timer, void *context)
-{
-    struct worker *worker = context;
-    struct broker_worker *here = worker->owner;
-    // The retained messages are everyone's; one worker sweeps them.
-    if (worker->index == 0)
-        retained_expire(here->broker->retained, worker->now_ms, RETAINED_PER_SWEEP);
-    wheel_start(&worker->wheel, timer, worker->now_ms + HOUSEKEEPING_MS, housekeeping);
-}
-
-static void worker_up(struct worker *worker)
-{
-    struct broker_worker *here = worker->owner;
-    here->sessions.worker = worker->index;
-    here->sessions.index = here->broker->subscriptions;
-    route_start(here);
-    wheel_start(&worker->wheel, &here->housekeeping, worker->now_ms + HOUSEKEEPING_MS, housekeeping);
-}
-
-static void worker_down(struct worker *worker)
-{
-    struct broker_worker *here = worker->owner;
-    for (struct connection *connection = here->connections; connection; connection = connection->next) {
-        if (connection->state != STATE_CLOSED)
-            connection_leave(connection, MQTT_SERVER_SHUTTING_DOWN, false);
-        stream_abort(&connection->stream);
-    }
-    while (here->connections)
-        worker_turn(worker, false);
-    for (size_t i = 0; i < here->sessions.slot_count; i++) {
-        struct session *session = here->sessions.slots[i];
-        if (!session)
-            continue;
-        will_drop(session);
-        session_free(&here->sessions, session);
-    }
-    wheel_stop(&here->housekeeping);
-    wheel_stop(&here->throttle);
-    plugin_worker_down(worker);
-}
+/* ---- start and stop ---- */
 
 static void say_goodbye(struct broker_worker *here, void *argument)
 {
@@ -115,8 +75,6 @@ static void say_goodbye(struct broker_worker *here, void *argument)
         connection_fail(connection, MQTT_SERVER_SHUTTING_DOWN, NULL);
     }
 }
-
-/* ---- start and stop ---- */
 
 // As many descriptors as the system lets us have; the limit on connections is told when it cannot be met.
 static void raise_descriptors(const struct settings *settings)
@@ -184,29 +142,10 @@ static void announce(const struct broker *broker)
     free(listeners);
 }
 
-static unsigned cores(void)
-{
-    long count = sysconf(_SC_NPROCESSORS_ONLN);
-    return count < 1 ? 1 : count > WORKERS_MAX ? WORKERS_MAX : (unsigned)count;
-}
-
 static void start(struct broker *broker)
 {
-    const struct settings *settings = broker->settings;
-    broker->worker_count = settings->workers ? settings->workers : cores();
-    stream_set_high_mark(settings->limits.send_buffer);
-    broker->subscriptions = subscriptions_new(broker->worker_count);
-    broker->retained = retained_new();
-    broker->workers = workers_new(broker->worker_count);
-    broker->states = memory_zalloc(broker->worker_count * sizeof *broker->states);
-    for (unsigned i = 0; i < broker->worker_count; i++) {
-        broker->states[i].broker = broker;
-        broker->states[i].worker = &broker->workers[i];
-        broker->workers[i].owner = &broker->states[i];
-    }
-    plugin_host_start(broker->plugins, broker->workers,
-                      settings->helper_threads ? settings->helper_threads : (cores() < 2 ? 2 : cores()));
-    workers_start(broker->workers, worker_up, worker_down);
+    broker_assemble(broker);
+    workers_start(broker->workers, broker_worker_up, broker_worker_down);
     broker_on_all_workers(broker, reload_switch, broker->generation);
     listeners_settle(broker);
 }
@@ -226,23 +165,7 @@ static void stop(struct broker *broker)
         sleep_ms(10);
     workers_stop(broker->workers);
     workers_join(broker->workers);
-    plugin_host_stop(broker->plugins);
-    workers_free(broker->workers);
-    for (unsigned i = 0; i < broker->worker_count; i++) {
-        struct sessions *sessions = &broker->states[i].sessions;
-        route_stop(&broker->states[i]);
-        map_clear(&sessions->by_client_id);
-        free(sessions->slots);
-        free(sessions->generations);
-        free(sessions->free_slots);
-    }
-    free(broker->states);
-    generation_unref(broker->generation);
-    plugin_host_retire(broker->plugins);
-    plugin_host_free(broker->plugins);
-    listeners_close(broker);
-    subscriptions_free(broker->subscriptions);
-    retained_free(broker->retained);
+    broker_disassemble(broker);
     log_event(LOG_INFO, "stopped", "stopped");
 }
 

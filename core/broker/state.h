@@ -289,6 +289,20 @@ void reload_switch(struct broker_worker *here, void *generation);
 /* upcalls.c */
 extern const struct plugin_upcalls broker_upcalls;
 
+/* assembly.c */
+/**
+ * Makes what all threads stand on: indexes, workers and their states, the plugin host's part of them. No
+ * thread starts and no listener is touched, so a test can run the workers' loops itself. `plugins`,
+ * `settings` and `generation` are set already. Main thread.
+ */
+void broker_assemble(struct broker *broker);
+/** Frees it all, `plugins`, `generation` and listeners too, after every worker has ended. Main thread. */
+void broker_disassemble(struct broker *broker);
+/** What a worker does first and last; on its thread. After the first, reload_switch puts a generation in
+ * force. */
+void broker_worker_up(struct worker *worker);
+void broker_worker_down(struct worker *worker);
+
 /* broker.c */
 /** Runs `work` on every worker and waits for all of them. Main thread. */
 void broker_on_all_workers(struct broker *broker, void (*work)(struct broker_worker *here, void *argument),
