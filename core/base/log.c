@@ -11,7 +11,7 @@
 
 #include "core/base/clock.h"
 
-enum { LINE_MAX_BYTES = 8192, VALUE_MAX_BYTES = 512 };
+enum { LINE_MAX_BYTES = 8192, MESSAGE_MAX_BYTES = 1024, VALUE_MAX_BYTES = 512, ESCAPED_MAX = 6 };
 
 static _Atomic int current_level = LOG_INFO;
 static _Atomic int current_format = LOG_TEXT;
@@ -48,26 +48,65 @@ static void put_text(struct line *line, const char *text)
     put_bytes(line, text, strlen(text));
 }
 
-// Everything that could end a line, a string or steer a terminal leaves as \u00XX (valid in JSON, readable in
-// text).
-static void put_escaped(struct line *line, struct str value)
+// `at`, or the beginning of the character that a cut there would split. `s` is UTF-8.
+static size_t cut_at(struct str s, size_t at)
+{
+    while (at > 0 && at < s.length && ((uint8_t)s.data[at] & 0xC0) == 0x80)
+        at--;
+    return at;
+}
+
+static uint8_t byte_at(struct str s, size_t i)
+{
+    return i < s.length ? (uint8_t)s.data[i] : 0;
+}
+
+// The character at `i` if it is one that could end a line, steer a terminal or turn the direction of what
+// follows; 0 if it may be shown. `*length` is how many bytes it takes.
+static unsigned hidden_character(struct str s, size_t i, bool utf8, size_t *length)
+{
+    uint8_t first = byte_at(s, i);
+    uint8_t second = byte_at(s, i + 1);
+    uint8_t third = byte_at(s, i + 2);
+    *length = 1;
+    if (first < 0x20 || first == 0x7F || (first >= 0x80 && !utf8))
+        return 0x100U | first;            // the bit beyond the byte tells NUL from "may be shown"
+    if (first == 0xC2 && second < 0xA0) { // U+0080 to U+009F
+        *length = 2;
+        return second;
+    }
+    bool turns =
+        first == 0xE2 && ((second == 0x80 && (third == 0x8E || third == 0x8F)) || // marks
+                          (second == 0x80 && third >= 0xA8 && third <= 0xAE) ||   // separators, overrides
+                          (second == 0x81 && third >= 0xA6 && third <= 0xA9));    // isolates
+    if (!turns)
+        return 0;
+    *length = 3;
+    return 0x2000U | (unsigned)(second & 0x3F) << 6 | (third & 0x3FU);
+}
+
+// What must not be shown becomes \uXXXX: valid in JSON, readable in text. `quoted`: inside double quotes.
+static void put_escaped(struct line *line, struct str value, size_t most, bool quoted)
 {
     static const char hex[] = "0123456789abcdef";
     bool utf8 = str_is_utf8(value);
-    size_t shown = value.length > VALUE_MAX_BYTES ? VALUE_MAX_BYTES : value.length;
-    while (utf8 && shown < value.length && shown > 0 && ((uint8_t)value.data[shown] & 0xC0) == 0x80)
-        shown--;
-    for (size_t i = 0; i < shown; i++) {
-        uint8_t byte = (uint8_t)value.data[i];
-        if (byte == '"' || byte == '\\') {
-            put_bytes(line, (char[]){'\\', (char)byte}, 2);
-        } else if (byte < 0x20 || byte == 0x7F || (byte >= 0x80 && !utf8)) {
-            put_bytes(line, (char[]){'\\', 'u', '0', '0', hex[byte >> 4], hex[byte & 15]}, 6);
-        } else if (byte == 0xC2 && i + 1 < shown && (uint8_t)value.data[i + 1] < 0xA0) {
-            uint8_t control = (uint8_t)value.data[++i]; // U+0080..U+009F, the C1 controls
-            put_bytes(line, (char[]){'\\', 'u', '0', '0', hex[control >> 4], hex[control & 15]}, 6);
+    size_t shown = value.length;
+    if (shown > most)
+        shown = utf8 ? cut_at(value, most) : most;
+    size_t length;
+    for (size_t i = 0; i < shown; i += length) {
+        unsigned hidden = hidden_character(value, i, utf8, &length);
+        char byte = value.data[i];
+        if (hidden) {
+            unsigned code = hidden & 0x2000U ? hidden : hidden & 0xFFU;
+            put_bytes(line,
+                      (char[]){'\\', 'u', hex[code >> 12], hex[code >> 8 & 15], hex[code >> 4 & 15],
+                               hex[code & 15]},
+                      ESCAPED_MAX);
+        } else if (quoted && (byte == '"' || byte == '\\')) {
+            put_bytes(line, (char[]){'\\', byte}, 2);
         } else {
-            put_bytes(line, (const char *)&value.data[i], 1);
+            put_bytes(line, &byte, 1);
         }
     }
     if (shown < value.length)
@@ -96,27 +135,37 @@ static void put_number(struct line *line, uint64_t number)
 
 static bool needs_quotes(struct str value)
 {
-    for (size_t i = 0; i < value.length; i++)
-        if (value.data[i] <= ' ' || value.data[i] == '"' || value.data[i] == '=')
+    for (size_t i = 0; i < value.length; i++) {
+        uint8_t byte = (uint8_t)value.data[i];
+        if (byte <= ' ' || byte >= 0x7F || byte == '"' || byte == '=' || byte == '\\')
             return true;
+    }
     return value.length == 0;
 }
 
-static void put_message(struct line *line, const char *message, bool json)
+static void put_value(struct line *line, const struct log_field *field, bool quoted)
 {
-    struct str rest = str_of(message);
-    if (json) {
-        put_escaped(line, rest);
+    if (field->is_number) {
+        put_number(line, field->number);
         return;
     }
-    // A message is the program's own text with values printed into it: newlines and controls are escaped,
-    // quotes stay.
-    for (size_t i = 0; i < rest.length; i++) {
-        if ((uint8_t)rest.data[i] < 0x20 || rest.data[i] == 0x7F)
-            put_escaped(line, str_make(rest.data + i, 1));
-        else
-            put_bytes(line, rest.data + i, 1);
-    }
+    if (quoted)
+        put_text(line, "\"");
+    put_escaped(line, field->text, VALUE_MAX_BYTES, true);
+    if (quoted)
+        put_text(line, "\"");
+}
+
+static bool is_left_out(const struct log_field *field)
+{
+    return !field->is_number && !field->text.data;
+}
+
+// Upper bound of what a field takes in JSON.
+static size_t longest(const struct log_field *field)
+{
+    size_t shown = field->text.length < VALUE_MAX_BYTES ? field->text.length : VALUE_MAX_BYTES;
+    return strlen(field->name) + 8 + (field->is_number ? 20 : ESCAPED_MAX * shown + 3);
 }
 
 static void compose_text(struct line *line, enum log_level level, const char *message,
@@ -126,22 +175,15 @@ static void compose_text(struct line *line, enum log_level level, const char *me
     put_text(line, " ");
     put_text(line, level_names[level]);
     put_text(line, " ");
-    put_message(line, message, false);
+    // A message is the program's own text with values printed into it: its quotes stay as they are.
+    put_escaped(line, str_of(message), MESSAGE_MAX_BYTES, false);
     for (size_t i = 0; i < count; i++) {
-        if (!fields[i].is_number && !fields[i].text.data)
+        if (is_left_out(&fields[i]))
             continue;
         put_text(line, " ");
         put_text(line, fields[i].name);
         put_text(line, "=");
-        if (fields[i].is_number) {
-            put_number(line, fields[i].number);
-        } else if (needs_quotes(fields[i].text)) {
-            put_text(line, "\"");
-            put_escaped(line, fields[i].text);
-            put_text(line, "\"");
-        } else {
-            put_escaped(line, fields[i].text);
-        }
+        put_value(line, &fields[i], needs_quotes(fields[i].text));
     }
 }
 
@@ -155,23 +197,16 @@ static void compose_json(struct line *line, enum log_level level, const char *ev
     put_text(line, "\",\"event\":\"");
     put_text(line, event);
     put_text(line, "\",\"message\":\"");
-    put_message(line, message, true);
+    put_escaped(line, str_of(message), MESSAGE_MAX_BYTES, true);
     put_text(line, "\"");
     for (size_t i = 0; i < count; i++) {
         // A whole field or none: a line cut short would not be JSON.
-        size_t worst = strlen(fields[i].name) + 8 + (fields[i].is_number ? 20 : 6 * VALUE_MAX_BYTES);
-        if ((!fields[i].is_number && !fields[i].text.data) || line->length + worst > LINE_MAX_BYTES - 8)
+        if (is_left_out(&fields[i]) || line->length + longest(&fields[i]) > LINE_MAX_BYTES - 8)
             continue;
         put_text(line, ",\"");
         put_text(line, fields[i].name);
         put_text(line, "\":");
-        if (fields[i].is_number) {
-            put_number(line, fields[i].number);
-        } else {
-            put_text(line, "\"");
-            put_escaped(line, fields[i].text);
-            put_text(line, "\"");
-        }
+        put_value(line, &fields[i], true);
     }
     put_text(line, "}");
 }
@@ -196,12 +231,23 @@ void log_write(enum log_level level, const char *event, const char *message, con
     }
 }
 
+// Takes off the character that the end of the buffer has split.
+static void cut_end(char *text, size_t length)
+{
+    while (length > 0 && ((uint8_t)text[length - 1] & 0xC0) == 0x80)
+        length--;
+    if (length > 0 && (uint8_t)text[length - 1] >= 0xC0)
+        length--;
+    text[length] = '\0';
+}
+
 static void write_formatted(enum log_level level, const char *format, va_list arguments)
 {
     if (!log_enabled(level))
         return;
-    char message[2048];
-    vsnprintf(message, sizeof message, format, arguments);
+    char message[2 * MESSAGE_MAX_BYTES];
+    if (vsnprintf(message, sizeof message, format, arguments) >= (int)sizeof message)
+        cut_end(message, sizeof message - 1);
     log_write(level, "log", message, NULL, 0);
 }
 

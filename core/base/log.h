@@ -32,8 +32,9 @@ void log_configure(enum log_level level, enum log_format format);
 bool log_enabled(enum log_level level);
 
 /**
- * Writes one line. `event` is its stable name (a word), `message` what a person reads. Bytes of fields that
- * are not printable UTF-8 are escaped, so that no client can forge a line; long values are cut at 512 bytes.
+ * Writes one line. `event` is its stable name (a word), `message` what a person reads. What is not printable
+ * UTF-8 is escaped, so that no client can forge a line or steer a terminal. Values are cut at 512 bytes,
+ * messages at 1024; text beyond 8 KiB is cut, fields that would make a JSON line longer are left out.
  */
 void log_write(enum log_level level, const char *event, const char *message, const struct log_field *fields,
                size_t count);

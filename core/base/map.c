@@ -4,85 +4,95 @@
 
 #include "core/base/memory.h"
 
-static uint64_t hash_of(struct str key)
+enum { LEAST_CAPACITY = 8 };
+
+static uint32_t hash_of(struct str key)
 {
-    uint64_t hash = str_hash(key);
-    return hash ? hash : 1;
+    return (uint32_t)str_hash(key);
 }
 
-static struct map_slot *find(const struct map *map, struct str key, uint64_t hash)
+// The slot that holds `key`, or the free one where it would go.
+static struct map_slot *find(const struct map *map, struct str key, uint32_t hash)
 {
-    if (map->capacity == 0)
-        return NULL;
     size_t mask = map->capacity - 1;
     for (size_t i = hash & mask;; i = (i + 1) & mask) {
         struct map_slot *slot = &map->slots[i];
-        if (slot->hash == 0)
-            return NULL;
-        if (slot->hash == hash && slot->value && str_equal(slot->key, key))
+        if (!slot->value || (slot->hash == hash && str_equal(str_make(slot->key, slot->key_length), key)))
             return slot;
     }
 }
 
-static void insert_fresh(struct map_slot *slots, size_t capacity, struct map_slot entry)
+// Moves all entries to a table of another size; false when memory is out.
+static bool resize(struct map *map, size_t capacity)
 {
+    struct map_slot *slots = calloc(capacity, sizeof *slots);
+    if (!slots)
+        return false;
     size_t mask = capacity - 1;
-    size_t i = entry.hash & mask;
-    while (slots[i].hash != 0)
-        i = (i + 1) & mask;
-    slots[i] = entry;
-}
-
-static void rehash(struct map *map)
-{
-    size_t capacity = 8;
-    while (capacity < (map->count + 1) * 2)
-        capacity *= 2;
-    struct map_slot *slots = memory_zalloc(capacity * sizeof *slots);
-    for (size_t i = 0; i < map->capacity; i++)
-        if (map->slots[i].value)
-            insert_fresh(slots, capacity, map->slots[i]);
+    for (size_t i = 0; i < map->capacity; i++) {
+        if (!map->slots[i].value)
+            continue;
+        size_t to = map->slots[i].hash & mask;
+        while (slots[to].value)
+            to = (to + 1) & mask;
+        slots[to] = map->slots[i];
+    }
     free(map->slots);
     map->slots = slots;
     map->capacity = capacity;
-    map->used = map->count;
+    return true;
 }
 
 void *map_get(const struct map *map, struct str key)
 {
-    struct map_slot *slot = find(map, key, hash_of(key));
-    return slot ? slot->value : NULL;
+    return map->count > 0 ? find(map, key, hash_of(key))->value : NULL;
 }
 
 void *map_put(struct map *map, struct str key, void *value)
 {
-    uint64_t hash = hash_of(key);
+    if (map->capacity == 0 && !resize(map, LEAST_CAPACITY))
+        memory_exhausted();
+    uint32_t hash = hash_of(key);
     struct map_slot *slot = find(map, key, hash);
-    if (slot) {
-        void *previous = slot->value;
-        slot->key = key;
-        slot->value = value;
-        return previous;
+    void *previous = slot->value;
+    if (!previous && (map->count + 1) * 4 > map->capacity * 3) {
+        if (!resize(map, map->capacity * 2))
+            memory_exhausted();
+        slot = find(map, key, hash);
     }
-    if ((map->used + 1) * 4 > map->capacity * 3)
-        rehash(map);
-    insert_fresh(map->slots, map->capacity, (struct map_slot){.key = key, .hash = hash, .value = value});
-    map->count++;
-    map->used++;
-    return NULL;
+    *slot =
+        (struct map_slot){.key = key.data, .key_length = (uint32_t)key.length, .hash = hash, .value = value};
+    map->count += !previous;
+    return previous;
+}
+
+// Entries behind a gap that a search for them would have to cross move into it.
+static void close_gap(struct map *map, size_t gap)
+{
+    size_t mask = map->capacity - 1;
+    for (size_t i = (gap + 1) & mask; map->slots[i].value; i = (i + 1) & mask) {
+        size_t home = map->slots[i].hash & mask;
+        if (((i - home) & mask) >= ((i - gap) & mask)) {
+            map->slots[gap] = map->slots[i];
+            gap = i;
+        }
+    }
+    map->slots[gap] = (struct map_slot){0};
 }
 
 void *map_remove(struct map *map, struct str key)
 {
-    struct map_slot *slot = find(map, key, hash_of(key));
-    if (!slot)
-        return NULL;
-    void *value = slot->value;
-    slot->value = NULL;
-    slot->key = (struct str){0};
-    map->count--;
     if (map->count == 0)
+        return NULL;
+    struct map_slot *slot = find(map, key, hash_of(key));
+    void *value = slot->value;
+    if (!value)
+        return NULL;
+    close_gap(map, (size_t)(slot - map->slots));
+    if (--map->count == 0)
         map_clear(map);
+    else if (map->capacity >= 4 * LEAST_CAPACITY && map->count * 8 < map->capacity)
+        resize(map, map->capacity / 4); // without memory it stays as it is
     return value;
 }
 

@@ -11,25 +11,28 @@
 #include "core/base/str.h"
 
 struct map_slot {
-    struct str key;
-    uint64_t hash; ///< 0: never used
-    void *value;   ///< NULL with hash != 0: removed
+    const char *key;
+    void *value; ///< NULL: free
+    uint32_t key_length;
+    uint32_t hash;
 };
 
-/** Open addressing, at most three quarters full. Zero-initialised is empty. */
+/**
+ * Open addressing, at most three quarters full. A removal closes the gap it leaves, so a map does not get
+ * slower with age, and gives memory back when little is left in it. Zero-initialised is empty.
+ */
 struct map {
     struct map_slot *slots;
     size_t capacity; ///< a power of two, or 0
     size_t count;
-    size_t used; ///< count plus removed
 };
 
 /** The value stored under `key`, or NULL. */
 void *map_get(const struct map *map, struct str key);
 
 /**
- * Stores `value` (not NULL) under `key`, whose bytes must live as long as the entry. Returns the value that
- * stood there, or NULL; on replacement the new key's bytes are kept.
+ * Stores `value` (not NULL) under `key` (below 4 GiB), whose bytes must live as long as the entry. Returns
+ * the value that stood there, or NULL; on replacement the new key's bytes are kept.
  */
 void *map_put(struct map *map, struct str key, void *value);
 

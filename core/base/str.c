@@ -1,6 +1,5 @@
 #include "core/base/str.h"
 
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,6 +66,18 @@ static size_t utf8_sequence(const uint8_t *p, size_t left)
     return length;
 }
 
+// How many of eight bytes stand before the first one that is marked. The test for zero bytes may mark bytes
+// behind a zero wrongly, never one before it.
+static size_t plain_bytes(uint64_t marks)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return (size_t)__builtin_ctzll(marks) / 8;
+#else
+    (void)marks;
+    return 0;
+#endif
+}
+
 bool str_is_utf8(struct str s)
 {
     const uint8_t *p = (const uint8_t *)s.data;
@@ -77,8 +88,13 @@ bool str_is_utf8(struct str s)
             uint64_t word;
             memcpy(&word, p, 8);
             uint64_t zero = (word - 0x0101010101010101U) & ~word;
-            if ((zero | word) & 0x8080808080808080U)
+            uint64_t special = (zero | word) & 0x8080808080808080U;
+            if (special) {
+                size_t plain = plain_bytes(special);
+                p += plain;
+                left -= plain;
                 break;
+            }
             p += 8;
             left -= 8;
         }
@@ -96,9 +112,9 @@ bool str_is_utf8(struct str s)
 }
 
 static uint64_t hash_seed;
-static pthread_once_t hash_once = PTHREAD_ONCE_INIT;
 
-static void hash_draw_seed(void)
+// Before main, so that a hash costs no look at whether the seed is there.
+__attribute__((constructor)) static void hash_draw_seed(void)
 {
     if (getrandom(&hash_seed, sizeof hash_seed, 0) != (ssize_t)sizeof hash_seed)
         hash_seed = (uint64_t)(uintptr_t)&hash_seed * 0x9E3779B97F4A7C15U;
@@ -106,7 +122,6 @@ static void hash_draw_seed(void)
 
 uint64_t str_hash(struct str s)
 {
-    pthread_once(&hash_once, hash_draw_seed);
     return XXH3_64bits_withSeed(s.data ? s.data : "", s.length, hash_seed);
 }
 

@@ -3,30 +3,56 @@
 #include <stddef.h>
 #include <string.h>
 
+// A slot of level L holds what is due in a span of 64^L ticks. When the span of a slot above the lowest level
+// begins, its timers are sorted into the levels below ("cascade"). The slot of the span that the current tick
+// stands in is free again and holds what is due one turn of the level later.
+
+enum { SLOT_MASK = WHEEL_SLOTS - 1 };
+
+static const uint64_t reach = 1ULL << (WHEEL_BITS * WHEEL_LEVELS);
+
 void wheel_init(struct wheel *wheel, uint64_t now_ms)
 {
     memset(wheel, 0, sizeof *wheel);
     wheel->tick = now_ms / WHEEL_TICK_MS;
+    wheel->soonest = UINT64_MAX;
 }
 
-static void insert(struct wheel *wheel, struct wheel_timer *timer)
+// Rounded up, so that a timer never runs early.
+static uint64_t due_tick(const struct wheel_timer *timer)
 {
-    // Rounded up, so that a timer never runs early; at least one tick ahead, so that it is not missed.
-    uint64_t due = (timer->due_ms + WHEEL_TICK_MS - 1) / WHEEL_TICK_MS;
-    if (due <= wheel->tick)
-        due = wheel->tick + 1;
-    uint64_t ahead = due - wheel->tick;
-    unsigned level = 0;
-    while (level + 1 < WHEEL_LEVELS && ahead >> (WHEEL_BITS * (level + 1)) != 0)
-        level++;
-    if (ahead >> (WHEEL_BITS * WHEEL_LEVELS) != 0)
-        due = wheel->tick + (1ULL << (WHEEL_BITS * WHEEL_LEVELS)) - 1;
-    struct wheel_timer **slot = &wheel->slots[level][(due >> (WHEEL_BITS * level)) & (WHEEL_SLOTS - 1)];
-    timer->next = *slot;
+    return timer->due_ms / WHEEL_TICK_MS + (timer->due_ms % WHEEL_TICK_MS != 0);
+}
+
+static void put(struct wheel *wheel, struct wheel_timer *timer, unsigned level, unsigned slot)
+{
+    struct wheel_timer **head = &wheel->slots[level][slot];
+    timer->next = *head;
     if (timer->next)
         timer->next->link = &timer->next;
-    timer->link = slot;
-    *slot = timer;
+    timer->link = head;
+    *head = timer;
+    wheel->filled[level] |= 1ULL << slot;
+}
+
+// `earliest` is the first tick that may run the timer: the current one only while that is being prepared.
+static void insert(struct wheel *wheel, struct wheel_timer *timer, uint64_t earliest)
+{
+    uint64_t due = due_tick(timer);
+    if (due < earliest)
+        due = earliest;
+    uint64_t ahead = due - wheel->tick;
+    if (ahead >= reach) {
+        ahead = reach - 1;
+        due = wheel->tick + ahead;
+    }
+    unsigned level = 0;
+    while (ahead >> (WHEEL_BITS * (level + 1)) != 0)
+        level++;
+    uint64_t span = due >> (WHEEL_BITS * level);
+    put(wheel, timer, level, (unsigned)(span & SLOT_MASK));
+    if (span << (WHEEL_BITS * level) < wheel->soonest)
+        wheel->soonest = span << (WHEEL_BITS * level);
 }
 
 void wheel_start(struct wheel *wheel, struct wheel_timer *timer, uint64_t due_ms, wheel_fn *expired)
@@ -34,7 +60,7 @@ void wheel_start(struct wheel *wheel, struct wheel_timer *timer, uint64_t due_ms
     wheel_stop(timer);
     timer->due_ms = due_ms;
     timer->expired = expired;
-    insert(wheel, timer);
+    insert(wheel, timer, wheel->tick + 1);
 }
 
 void wheel_stop(struct wheel_timer *timer)
@@ -48,11 +74,14 @@ void wheel_stop(struct wheel_timer *timer)
     timer->next = NULL;
 }
 
-// Takes a slot's timers as a list of its own, so that timers started meanwhile are not walked.
-static void take(struct wheel_timer **slot, struct wheel_timer **list)
+// Takes the timers of the current tick's slot as a list of its own, so that those started meanwhile are not
+// walked.
+static void take(struct wheel *wheel, unsigned level, struct wheel_timer **list)
 {
-    *list = *slot;
-    *slot = NULL;
+    unsigned slot = (unsigned)(wheel->tick >> (WHEEL_BITS * level)) & SLOT_MASK;
+    *list = wheel->slots[level][slot];
+    wheel->slots[level][slot] = NULL;
+    wheel->filled[level] &= ~(1ULL << slot);
     if (*list)
         (*list)->link = list;
 }
@@ -60,55 +89,75 @@ static void take(struct wheel_timer **slot, struct wheel_timer **list)
 static void cascade(struct wheel *wheel, unsigned level)
 {
     struct wheel_timer *list;
-    take(&wheel->slots[level][(wheel->tick >> (WHEEL_BITS * level)) & (WHEEL_SLOTS - 1)], &list);
+    take(wheel, level, &list);
     while (list) {
         struct wheel_timer *timer = list;
         wheel_stop(timer);
-        // The slot of the current tick is run right after cascading.
-        uint64_t due = (timer->due_ms + WHEEL_TICK_MS - 1) / WHEEL_TICK_MS;
-        if (due <= wheel->tick) {
-            struct wheel_timer **slot = &wheel->slots[0][wheel->tick & (WHEEL_SLOTS - 1)];
-            timer->next = *slot;
-            if (timer->next)
-                timer->next->link = &timer->next;
-            timer->link = slot;
-            *slot = timer;
-        } else {
-            insert(wheel, timer);
-        }
+        insert(wheel, timer, wheel->tick);
     }
+}
+
+static void run_tick(struct wheel *wheel, void *context)
+{
+    for (unsigned level = 1; level < WHEEL_LEVELS; level++) {
+        if ((wheel->tick & ((1ULL << (WHEEL_BITS * level)) - 1)) != 0)
+            break;
+        cascade(wheel, level);
+    }
+    struct wheel_timer *list;
+    take(wheel, 0, &list);
+    while (list) {
+        struct wheel_timer *timer = list;
+        wheel_stop(timer);
+        timer->expired(timer, context);
+    }
+}
+
+// The first tick behind the current one at which the span of a filled slot of `level` begins. Slots that turn
+// out to be empty lose their bit.
+static uint64_t next_of_level(struct wheel *wheel, unsigned level)
+{
+    uint64_t next = (wheel->tick >> (WHEEL_BITS * level)) + 1;
+    unsigned turn = (unsigned)next & SLOT_MASK;
+    while (wheel->filled[level]) {
+        uint64_t from_next = wheel->filled[level] >> turn | wheel->filled[level] << (-turn & SLOT_MASK);
+        unsigned away = (unsigned)__builtin_ctzll(from_next);
+        unsigned slot = (turn + away) & SLOT_MASK;
+        if (wheel->slots[level][slot])
+            return (next + away) << (WHEEL_BITS * level);
+        wheel->filled[level] &= ~(1ULL << slot);
+    }
+    return UINT64_MAX;
+}
+
+static uint64_t find_soonest(struct wheel *wheel)
+{
+    uint64_t soonest = UINT64_MAX;
+    for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
+        uint64_t next = next_of_level(wheel, level);
+        if (next < soonest)
+            soonest = next;
+    }
+    return soonest;
 }
 
 void wheel_advance(struct wheel *wheel, uint64_t now_ms, void *context)
 {
     uint64_t now = now_ms / WHEEL_TICK_MS;
-    while (wheel->tick < now) {
-        wheel->tick++;
-        for (unsigned level = 1; level < WHEEL_LEVELS; level++) {
-            if ((wheel->tick & ((1ULL << (WHEEL_BITS * level)) - 1)) != 0)
-                break;
-            cascade(wheel, level);
-        }
-        struct wheel_timer *list;
-        take(&wheel->slots[0][wheel->tick & (WHEEL_SLOTS - 1)], &list);
-        while (list) {
-            struct wheel_timer *timer = list;
-            wheel_stop(timer);
-            timer->expired(timer, context);
-        }
+    while (wheel->soonest <= now) {
+        wheel->tick = wheel->soonest;
+        run_tick(wheel, context);
+        wheel->soonest = find_soonest(wheel);
     }
+    if (wheel->tick < now)
+        wheel->tick = now;
 }
 
 uint64_t wheel_next(const struct wheel *wheel, uint64_t now_ms, uint64_t limit_ms)
 {
-    uint64_t limit = now_ms + limit_ms;
-    for (uint64_t tick = wheel->tick + 1; tick <= wheel->tick + WHEEL_SLOTS; tick++) {
-        uint64_t at = tick * WHEEL_TICK_MS;
-        if (at >= limit)
-            return limit_ms;
-        // A turn of the lowest level may bring timers down from above.
-        if (wheel->slots[0][tick & (WHEEL_SLOTS - 1)] || (tick & (WHEEL_SLOTS - 1)) == 0)
-            return at > now_ms ? at - now_ms : 0;
-    }
-    return limit_ms;
+    if (wheel->soonest > (now_ms + limit_ms) / WHEEL_TICK_MS)
+        return limit_ms;
+    uint64_t at = wheel->soonest * WHEEL_TICK_MS;
+    uint64_t wait = at > now_ms ? at - now_ms : 0;
+    return wait < limit_ms ? wait : limit_ms;
 }

@@ -21,7 +21,10 @@ struct wheel_timer {
 };
 
 struct wheel {
-    uint64_t tick; ///< ticks that have passed
+    uint64_t tick;    ///< ticks that have passed
+    uint64_t soonest; ///< nothing is to be done in ticks before this one
+    uint64_t
+        filled[WHEEL_LEVELS]; ///< a bit for each slot; one that is set may stand for a slot emptied since
     struct wheel_timer *slots[WHEEL_LEVELS][WHEEL_SLOTS];
 };
 
@@ -42,8 +45,10 @@ static inline bool wheel_is_running(const struct wheel_timer *timer)
     return timer->link != 0;
 }
 
-/** Runs every timer that is due by `now_ms`. A timer is stopped before its function runs, which may restart
- * it. */
+/**
+ * Runs every timer that is due by `now_ms`. A timer is stopped before its function runs, which may restart
+ * or free it, and start and stop others. Costs nothing for the time that has passed, however long.
+ */
 void wheel_advance(struct wheel *wheel, uint64_t now_ms, void *context);
 
 /** Milliseconds until the wheel needs wheel_advance again, at most `limit_ms`; 0: now. */
