@@ -9,7 +9,7 @@
 
 enum { REFUSED_POLITELY = 1000 }; // connections above a limit that still get a CONNACK with the reason
 
-static void accepted(struct worker *worker, int fd, const char *address, void *argument)
+void listeners_accepted(struct worker *worker, int fd, const char *address, void *argument)
 {
     struct broker_listener *listener = argument;
     struct broker_worker *here = worker->owner;
@@ -122,7 +122,7 @@ void listeners_switch(struct broker_worker *here)
 {
     for (struct broker_listener *listener = here->broker->listeners; listener; listener = listener->next) {
         if (listener->stays && listener->fresh) {
-            listener_attach(listener->socket, here->worker, accepted, listener);
+            listener_attach(listener->socket, here->worker, listeners_accepted, listener);
         } else if (!listener->stays) {
             listener_detach(listener->socket, here->worker);
             drop_connections(here, listener);

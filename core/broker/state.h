@@ -273,6 +273,8 @@ void listeners_close(struct broker *broker);
 /** On a worker: accepts on the listeners that stay, stops on the others, whose connections are ended. */
 void listeners_switch(struct broker_worker *here);
 void listeners_stop(struct broker_worker *here);
+/** An accepted_fn; `listener` is a struct broker_listener. Takes the descriptor. */
+void listeners_accepted(struct worker *worker, int fd, const char *address, void *listener);
 
 /* reload.c */
 /** Reads the configuration again and puts it in force everywhere, or leaves everything as it was and says
