@@ -63,6 +63,9 @@ static int bind_one(const struct addrinfo *candidate)
         return -1;
     int on = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    // Connections inherit these two from the socket that accepts them: no calls for each.
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     if (candidate->ai_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (bind(fd, candidate->ai_addr, candidate->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
@@ -141,9 +144,6 @@ static void ready(evutil_socket_t fd, short what, void *argument)
                 continue;
             return;
         }
-        int on = 1;
-        setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        setsockopt(accepted, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
         char address[ADDRESS_TEXT_MAX];
         address_text(&peer, address);
         here->accepted(here->worker, accepted, address, here->argument);
