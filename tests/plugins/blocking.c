@@ -1,8 +1,6 @@
 /* Blocks: every login takes `delay`; the password must be "right". */
 #include "common.h"
 
-#include <unistd.h>
-
 static int32_t build(void *state, const struct noctule_config *config, void **snapshot)
 {
     uint64_t *delay_ms = calloc(1, sizeof *delay_ms);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define UNUSED __attribute__((unused))
 
@@ -19,6 +20,7 @@ static const struct noctule_host *host;
 
 struct test {
     struct noctule_instance *instance;
+    _Atomic int threads; /* of the instance, still running; fini waits for them */
 };
 
 UNUSED static int32_t test_init(const struct noctule_host *given, struct noctule_instance *instance,
@@ -33,7 +35,28 @@ UNUSED static int32_t test_init(const struct noctule_host *given, struct noctule
 
 UNUSED static void test_fini(void *state)
 {
+    struct test *test = state;
+    while (test->threads > 0)
+        usleep(1000);
+    free(test);
+}
+
+/** For plugins with a state of their own kind. */
+UNUSED static void state_free(void *state)
+{
     free(state);
+}
+
+/** Runs `function` in a thread of its own, which must end with `test->threads--`. 0: it could not be started.
+ */
+UNUSED static int thread_start(struct test *test, void *(*function)(void *), void *argument)
+{
+    pthread_t thread;
+    test->threads++;
+    if (pthread_create(&thread, NULL, function, argument) == 0)
+        return pthread_detach(thread) == 0;
+    test->threads--;
+    return 0;
 }
 
 UNUSED static struct noctule_instance *instance_of(const struct noctule_context *context)

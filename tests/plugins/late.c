@@ -1,8 +1,6 @@
 /* Answers from a thread of its own once nobody waits any more, and logs what the host says to that. */
 #include "common.h"
 
-#include <unistd.h>
-
 struct request {
     struct test *test;
     struct noctule_request *handle;
@@ -16,21 +14,21 @@ static void *answer(void *argument)
     int32_t first = host->complete(request->handle, NOCTULE_ALLOW, NULL);
     int32_t second = host->complete(request->handle, NOCTULE_ALLOW, NULL);
     say(request->test->instance, "late answer: %d, again: %d", (int)first, (int)second);
+    struct test *test = request->test;
     free(request);
+    test->threads--;
     return NULL;
 }
 
 static noctule_verdict defer(const struct noctule_context *context)
 {
     struct request *request = calloc(1, sizeof *request);
-    pthread_t thread;
     *request = (struct request){context->state, host->defer(context->request)};
-    if (!request->handle || pthread_create(&thread, NULL, answer, request) != 0) {
+    if (!request->handle || !thread_start(context->state, answer, request)) {
         free(request);
         return NOCTULE_ERROR;
     }
-    pthread_detach(thread);
-    say(request->test->instance, "put off");
+    say(instance_of(context), "put off");
     return NOCTULE_PENDING;
 }
 
@@ -48,6 +46,7 @@ static const struct noctule_plugin plugin = {
     TEST_PLUGIN_IDENTITY("late"),
     .authorize_mask = NOCTULE_ACCESS_PUBLISH | NOCTULE_ACCESS_SUBSCRIBE,
     .init = test_init,
+    .fini = test_fini,
     .authenticate = authenticate,
     .authorize = authorize,
 };

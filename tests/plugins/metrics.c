@@ -44,7 +44,7 @@ static noctule_verdict message_in(const struct noctule_context *context, struct 
 static const struct noctule_plugin plugin = {
     TEST_PLUGIN_IDENTITY("metrics"),
     .init = init,
-    .fini = test_fini,
+    .fini = state_free,
     .message_in = message_in,
 };
 

@@ -3,7 +3,6 @@
 #include "common.h"
 
 #include <fcntl.h>
-#include <unistd.h>
 
 struct pipe_ends {
     struct noctule_watch *watch;

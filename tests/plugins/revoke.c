@@ -79,7 +79,7 @@ static const struct noctule_plugin plugin = {
     TEST_PLUGIN_IDENTITY("revoke"),
     .authorize_mask = NOCTULE_ACCESS_PUBLISH | NOCTULE_ACCESS_SUBSCRIBE | NOCTULE_ACCESS_DELIVER,
     .init = init,
-    .fini = test_fini,
+    .fini = state_free,
     .authorize = authorize,
     .message_in = message_in,
 };

@@ -38,7 +38,7 @@ static const struct noctule_plugin plugin = {
     .flags = NOCTULE_FLAG_SERIAL,
     .authorize_mask = NOCTULE_ACCESS_PUBLISH,
     .init = init,
-    .fini = test_fini,
+    .fini = state_free,
     .authorize = authorize,
 };
 

@@ -39,7 +39,9 @@ static void *answer(void *argument)
     say(pair->test->instance, "answered twice: %s %d, other %d",
         pair->verdicts[won] == NOCTULE_ALLOW ? "allow" : "deny", (int)pair->results[won],
         (int)pair->results[1 - won]);
+    struct test *test = pair->test;
     free(pair);
+    test->threads--;
     return NULL;
 }
 
@@ -47,21 +49,22 @@ static noctule_verdict authorize(const struct noctule_context *context, const st
 {
     (void)access;
     struct pair *pair = calloc(1, sizeof *pair);
-    pthread_t thread;
     *pair = (struct pair){.test = context->state,
                           .handle = host->defer(context->request),
                           .verdicts = {NOCTULE_ALLOW, NOCTULE_DENY}};
-    if (!pair->handle || pthread_create(&thread, NULL, answer, pair) != 0) {
+    if (!pair->handle || !thread_start(context->state, answer, pair)) {
         free(pair);
         return NOCTULE_ERROR;
     }
-    pthread_detach(thread);
     return NOCTULE_PENDING;
 }
 
 static const struct noctule_plugin plugin = {
-    TEST_PLUGIN_IDENTITY("twice"), .authorize_mask = NOCTULE_ACCESS_PUBLISH, .init = test_init,
-    .authorize = authorize, /* no fini: a thread may still be logging */
+    TEST_PLUGIN_IDENTITY("twice"),
+    .authorize_mask = NOCTULE_ACCESS_PUBLISH,
+    .init = test_init,
+    .fini = test_fini,
+    .authorize = authorize,
 };
 
 NOCTULE_PLUGIN_ENTRY(plugin)
