@@ -41,6 +41,23 @@ void connection_unlink(struct connection *connection)
     connection->link = NULL;
 }
 
+void connection_pause(struct connection *connection, enum pause_reason reason)
+{
+    connection->pauses |= (uint8_t)reason;
+    stream_pause(&connection->stream);
+}
+
+void connection_resume(struct connection *connection, enum pause_reason reason)
+{
+    connection->pauses &= (uint8_t)~reason;
+    if (connection->pauses)
+        return;
+    // While nothing was read, the client's silence was the broker's own doing.
+    if (connection->stream.paused)
+        connection->seen_ms = connection->stream.worker->now_ms;
+    stream_resume(&connection->stream);
+}
+
 void connection_set_deadline(struct connection *connection, uint64_t after_ms)
 {
     struct worker *worker = connection->stream.worker;

@@ -121,7 +121,7 @@ void login_receive(struct connection *connection, const struct mqtt_frame *frame
     unsigned home = home_of(here, connection->connect->packet.client_id);
     if (connection->connect->packet.client_id.length == 0)
         home = here->worker->index;
-    stream_pause(&connection->stream);
+    connection_pause(connection, PAUSE_LOGIN);
     if (home == here->worker->index)
         login_begin(connection);
     else
@@ -161,7 +161,7 @@ static void challenge(struct connection *connection, const struct outcome *outco
     reply_disconnect(connection, MQTT_AUTH, &packet);
     if (!connection->reauthenticating)
         connection->state = STATE_AUTHENTICATING;
-    stream_resume(&connection->stream);
+    connection_resume(connection, PAUSE_LOGIN);
 }
 
 // A plugin may have given the client another id; its session then lives with that id's worker, where the
@@ -331,7 +331,7 @@ static void auth_decided(struct client *client, const struct outcome *outcome, v
         packet.properties.authentication_data = outcome->auth_data;
     }
     reply_disconnect(connection, MQTT_AUTH, &packet);
-    stream_resume(&connection->stream);
+    connection_resume(connection, PAUSE_LOGIN);
 }
 
 // Which AUTH is due follows from the state; the method is the one of CONNECT, always. [v5 4.12]
@@ -372,7 +372,7 @@ void login_auth(struct connection *connection, const struct mqtt_frame *frame)
     if (mqtt_has(&packet.properties, MQTT_AUTHENTICATION_DATA))
         auth.data = noctule_string_of(packet.properties.authentication_data.data,
                                       packet.properties.authentication_data.length);
-    stream_pause(&connection->stream);
+    connection_pause(connection, PAUSE_LOGIN);
     struct outcome outcome;
     struct decision_call call = {.done = auth_decided, .argument = connection};
     connection->pending = decide_auth(connection->client, &auth, &call, &outcome);

@@ -263,5 +263,5 @@ void online_start(struct connection *connection, const struct outcome *outcome)
             return;
         deliver_waiting(connection);
     }
-    stream_resume(&connection->stream);
+    connection_resume(connection, PAUSE_LOGIN);
 }

@@ -58,7 +58,7 @@ static bool wait_with(struct connection *connection, struct message *message, ui
     }
     *call = (struct publish_call){.message = kept, .packet_id = packet_id, .qos = qos};
     connection->publish = call;
-    stream_pause(&connection->stream);
+    connection_pause(connection, PAUSE_PUBLISH);
     return true;
 }
 
@@ -120,7 +120,7 @@ void publish_unthrottle(struct broker_worker *here)
         struct connection *connection = here->throttled;
         here->throttled = connection->next_throttled;
         connection->throttled = false;
-        stream_resume(&connection->stream);
+        connection_resume(connection, PAUSE_CONGESTED);
     }
 }
 
@@ -130,7 +130,7 @@ static void throttle(struct connection *connection)
     struct broker_worker *here = connection_worker(connection);
     if (connection->throttled)
         return;
-    stream_pause(&connection->stream);
+    connection_pause(connection, PAUSE_CONGESTED);
     connection->throttled = true;
     connection->next_throttled = here->throttled;
     here->throttled = connection;
@@ -189,7 +189,7 @@ static void hooks_decided(struct client *client, const struct outcome *outcome, 
     struct connection *connection = argument;
     struct publish_call call = take_call(connection);
     // Resumed first: what follows may pause again.
-    stream_resume(&connection->stream);
+    connection_resume(connection, PAUSE_PUBLISH);
     hooks_done(connection, outcome, message, call.packet_id, call.qos);
     message_unref(message);
     message_unref(call.message);
@@ -219,7 +219,7 @@ static void access_decided(struct client *client, const struct outcome *outcome,
     struct connection *connection = argument;
     struct publish_call call = take_call(connection);
     // Resumed first: what follows may pause again.
-    stream_resume(&connection->stream);
+    connection_resume(connection, PAUSE_PUBLISH);
     if (outcome->verdict == NOCTULE_ALLOW)
         run_hooks(connection, call.message, call.packet_id, call.qos);
     else

@@ -96,6 +96,14 @@ enum connection_state {
     STATE_CLOSED, ///< no packets are handled any more; the stream is going
 };
 
+/** Why a client's input stands still. Reasons may hold at the same time; it goes on when none is left. */
+enum pause_reason {
+    PAUSE_LOGIN = 1 << 0,     ///< CONNECT or AUTH is being decided, or the connection moves
+    PAUSE_PUBLISH = 1 << 1,   ///< a PUBLISH is being decided
+    PAUSE_SUBSCRIBE = 1 << 2, ///< a SUBSCRIBE is being decided
+    PAUSE_CONGESTED = 1 << 3, ///< another worker is behind
+};
+
 /** Topic aliases of one direction; made on first use. */
 struct aliases_in {
     uint16_t maximum;
@@ -137,6 +145,7 @@ struct connection {
     uint16_t topic_alias_maximum; ///< the client's
     uint8_t version;
     uint8_t state;
+    uint8_t pauses;           ///< enum pause_reason
     uint8_t reason;           ///< why it ended, for log and observers
     bool front_is_replay : 1; ///< what read_check or front_verdict is about
     bool front_known : 1;     ///< front_allowed holds
@@ -175,6 +184,9 @@ void connection_fail(struct connection *connection, uint8_t reason, const char *
 void connection_fail_telling(struct connection *connection, uint8_t reason, const char *why, struct str told);
 /** The client is gone or not worth a word: no packet is sent. */
 void connection_drop(struct connection *connection, uint8_t reason, const char *why);
+/** Input stands still until every reason has been given back. */
+void connection_pause(struct connection *connection, enum pause_reason reason);
+void connection_resume(struct connection *connection, enum pause_reason reason);
 void connection_set_deadline(struct connection *connection, uint64_t after_ms);
 void connection_start_keep_alive(struct connection *connection);
 void session_end(struct broker_worker *here, struct session *session, bool expired);

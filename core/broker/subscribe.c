@@ -217,7 +217,7 @@ static void answered(struct subscribe_call *call)
     if (!call->recheck) {
         send_suback(connection, call);
         deliver_waiting(connection);
-        stream_resume(&connection->stream);
+        connection_resume(connection, PAUSE_SUBSCRIBE);
     }
     free_call(call);
 }
@@ -263,7 +263,7 @@ void subscribe_receive(struct connection *connection, const struct mqtt_frame *f
         call->items[i] = (struct subscribe_item){
             .call = call, .filter = entry.filter, .options = entry.options, .code = code};
     }
-    stream_pause(&connection->stream);
+    connection_pause(connection, PAUSE_SUBSCRIBE);
     if (ask_all(call))
         answered(call);
 }
