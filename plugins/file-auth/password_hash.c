@@ -86,7 +86,7 @@ static bool derive_bcrypt(const struct password_parameters *parameters, struct b
     setting[salt.length] = '\0';
 
     struct crypt_data *data = calloc(1, sizeof *data);
-    const char *made = data ? crypt_r(text, setting, data) : NULL;
+    const char *made = data ? crypt_rn(text, setting, data, (int)sizeof *data) : NULL;
     bool done = made && strlen(made) == salt.length + parameters->key_length;
     if (done) {
         memcpy(key, made + salt.length, parameters->key_length);
