@@ -152,6 +152,17 @@ class Broker:
         self.wait_log(self.READY, since=since)
         return self
 
+    def wait_listening(self):
+        """For configurations that do not log the ready line: waits until the first listener accepts."""
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            try:
+                socket.create_connection(self.address, timeout=1).close()
+                return
+            except OSError:
+                assert self.alive() and time.monotonic() < deadline, f"nobody listens:\n{self.tail()}"
+                time.sleep(0.01)
+
     def alive(self):
         return self.process is not None and self.process.poll() is None
 

@@ -52,16 +52,7 @@ def test_text_lines_have_time_level_and_message(start_broker, connect, client):
 
 def test_level(start_broker, connect, client):
     broker = start_broker(base_config(log={"level": "error"}), wait=False)
-    import socket
-    import time
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            socket.create_connection(broker.address).close()
-            break
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+    broker.wait_listening()
     connect(to=broker).disconnect()
     broker.stop()
     assert not [line for line in broker.log().splitlines() if " info " in line or " debug " in line]

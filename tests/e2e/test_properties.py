@@ -3,6 +3,7 @@
 import pytest
 
 import mqtt_codec as wire
+from broker import base_config
 from mqtt_codec import V311, V5
 
 USER = [("user_property", pair) for pair in (("z", "last"), ("a", "first"), ("z", "again"), ("", ""), ("a", "first"),
@@ -78,6 +79,16 @@ def test_request_and_response(connect, topic):
                       properties={"correlation_data": request.properties.get("correlation_data")})
     answer = requester.expect_message(f"{topic}/response/1", "42")
     assert answer.properties.get("correlation_data") == b"\x01\x00"
+
+
+@pytest.mark.reference_differs
+def test_response_information(start_broker, connect):
+    # [v5 MQTT-3.1.2-28, section 4.10.1]
+    broker = start_broker(base_config(response_information="answers/%c/"))
+    one = connect(to=broker, id="me", properties={"request_response_information": 1})
+    assert one.connack.properties.get("response_information") == "answers/me/"
+    for properties in (None, {"request_response_information": 0}):
+        assert "response_information" not in connect(to=broker, properties=properties).connack.properties
 
 
 def test_user_properties_of_other_packets_are_accepted(connect, topic):
