@@ -34,7 +34,8 @@ static noctule_verdict answer(struct script *script, const struct noctule_contex
 }
 
 #define SCRIPT(n)                                                                                            \
-    static int32_t init_##n(const struct noctule_host *host, struct noctule_instance *instance, void **state) \
+    static int32_t init_##n(const struct noctule_host *host, struct noctule_instance *instance,              \
+                            void **state)                                                                    \
     {                                                                                                        \
         scripts[n].host = host;                                                                              \
         scripts[n].instance = instance;                                                                      \
@@ -43,7 +44,8 @@ static noctule_verdict answer(struct script *script, const struct noctule_contex
             scripts[n].on_init();                                                                            \
         return NOCTULE_OK;                                                                                   \
     }                                                                                                        \
-    static noctule_verdict login_##n(const struct noctule_context *context, const struct noctule_login *login) \
+    static noctule_verdict login_##n(const struct noctule_context *context,                                  \
+                                     const struct noctule_login *login)                                      \
     {                                                                                                        \
         struct script *script = context->state;                                                              \
         atomic_fetch_add(&script->logins, 1);                                                                \
@@ -104,12 +106,13 @@ static noctule_verdict script_step(const struct noctule_context *context, const 
     return answer(script, context, script->step);
 }
 
-static noctule_verdict script_access(const struct noctule_context *context, const struct noctule_access *access)
+static noctule_verdict script_access(const struct noctule_context *context,
+                                     const struct noctule_access *access)
 {
     struct script *script = context->state;
     atomic_fetch_add(&script->accesses, 1);
     enter(script);
-    script->last_access = *access;
+    script->last_access = access->access;
     noctule_verdict verdict = script->on_access ? script->on_access(context, access) : script->access;
     return answer(script, context, verdict);
 }
@@ -160,8 +163,8 @@ static void script_event(const struct noctule_context *context, const struct noc
 
 void scripts_reset(void)
 {
-    static int32_t (*const inits[])(const struct noctule_host *, struct noctule_instance *, void **) = {
-        init_0, init_1, init_2, init_3};
+    static int32_t (*const inits[])(const struct noctule_host *, struct noctule_instance *,
+                                    void **) = {init_0, init_1, init_2, init_3};
     static noctule_verdict (*const logins[])(const struct noctule_context *, const struct noctule_login *) = {
         login_0, login_1, login_2, login_3};
     for (unsigned i = 0; i < SCRIPTS; i++) {
@@ -394,7 +397,8 @@ struct decision *login_later(struct client *client, const char *username, struct
 
 static struct noctule_access an_access(uint32_t access, const char *topic)
 {
-    return (struct noctule_access){.size = sizeof(struct noctule_access), .access = access, .topic = text(topic)};
+    return (struct noctule_access){
+        .size = sizeof(struct noctule_access), .access = access, .topic = text(topic)};
 }
 
 struct outcome access_now(struct client *client, uint32_t access, const char *topic)

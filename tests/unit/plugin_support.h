@@ -34,7 +34,7 @@ struct script {
     bool defers;                ///< with NOCTULE_PENDING: defers, and holds the handle
     bool defers_anyway;         ///< defers, whatever the verdict
     unsigned sleep_ms;
-    int32_t up;                 ///< result of worker_up
+    int32_t up; ///< result of worker_up
     noctule_verdict (*on_access)(const struct noctule_context *context, const struct noctule_access *access);
     noctule_verdict (*on_login)(const struct noctule_context *context, const struct noctule_login *login);
     noctule_verdict (*on_in)(const struct noctule_context *context, struct noctule_message *message);
@@ -45,11 +45,12 @@ struct script {
     // Seen.
     const struct noctule_host *host;
     struct noctule_instance *instance;
-    struct noctule_worker *worker;
-    _Atomic unsigned logins, steps, accesses, ins, outs, valids, events, builds, retires, ups, downs, finis, psks;
+    struct noctule_worker *_Atomic worker;
+    _Atomic unsigned logins, steps, accesses, ins, outs, valids, events, builds, retires, ups, downs, finis,
+        psks;
     struct noctule_request *held[HELD_MAX];
     _Atomic unsigned held_count;
-    struct noctule_access last_access;
+    _Atomic uint32_t last_access; ///< its access bit
     _Atomic int running, overlap; ///< hooks inside at once, and the most there ever were
     uint32_t event_log[64];
 };
@@ -86,13 +87,16 @@ struct later {
     char auth_data[64];
 };
 
-/** Resets scripts and plugins to their defaults: all hooks taken, NEXT everywhere, authorize for everything. */
+/** Resets scripts and plugins to their defaults: all hooks taken, NEXT everywhere, authorize for everything.
+ */
 void scripts_reset(void);
 
-/** Loads `yaml` (its `plugins:` and other keys; a listener "default" is added), which must be right, and starts one worker. */
+/** Loads `yaml` (its `plugins:` and other keys; a listener "default" is added), which must be right, and
+ * starts one worker. */
 void fixture_start(const char *yaml);
 
-/** As fixture_start, up to the diagnostics: true when the generation could be built. Ends with fixture_stop. */
+/** As fixture_start, up to the diagnostics: true when the generation could be built. Ends with fixture_stop.
+ */
 bool fixture_try(const char *yaml);
 
 /** Puts another configuration in force; false when it was refused. */

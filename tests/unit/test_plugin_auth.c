@@ -224,7 +224,8 @@ END_TEST
 
 static pthread_t main_thread;
 
-static noctule_verdict asked_elsewhere(const struct noctule_context *context, const struct noctule_access *access)
+static noctule_verdict asked_elsewhere(const struct noctule_context *context,
+                                       const struct noctule_access *access)
 {
     ck_assert(!pthread_equal(pthread_self(), main_thread));
     ck_assert_ptr_null(context->worker);

@@ -13,10 +13,18 @@ static void teardown(void)
 
 // ---- A table of chains ---------------------------------------------------------------------------------
 
-enum { N = NOCTULE_NEXT, A = NOCTULE_ALLOW, D = NOCTULE_DENY, E = NOCTULE_ERROR, P = NOCTULE_PENDING, X = 77 };
+enum {
+    N = NOCTULE_NEXT,
+    A = NOCTULE_ALLOW,
+    D = NOCTULE_DENY,
+    E = NOCTULE_ERROR,
+    P = NOCTULE_PENDING,
+    X = 77
+};
 
 struct chain_case {
-    const char *entries; ///< for each entry: '-' plain, 'r' required, 'n' on_error: next, 'b' required and on_error: next
+    const char *entries; ///< for each entry: '-' plain, 'r' required, 'n' on_error: next, 'b' required and
+                         ///< on_error: next
     int verdicts[3];
     noctule_verdict result;
     int decided_by; ///< index of the entry, -1: none
@@ -234,8 +242,8 @@ START_TEST(wills_are_for_those_who_only_know_publish)
     struct client *client = a_client("c", "u");
     scripts[1].access = NOCTULE_ALLOW;
     ck_assert_int_eq(access_now(client, WILL, "t").verdict, NOCTULE_ALLOW);
-    ck_assert_uint_eq(scripts[0].last_access.access, PUBLISH);
-    ck_assert_uint_eq(scripts[1].last_access.access, WILL);
+    ck_assert_uint_eq(scripts[0].last_access, PUBLISH);
+    ck_assert_uint_eq(scripts[1].last_access, WILL);
     scripts[0].access = NOCTULE_DENY;
     ck_assert_int_eq(access_now(client, WILL, "t").verdict, NOCTULE_DENY);
     ck_assert_int_eq(access_now(client, PUBLISH, "t").verdict, NOCTULE_DENY);
@@ -390,7 +398,8 @@ static void trace(const struct decision_step *step, void *argument)
     ck_str(step->reason, traced == 1 ? "" : "why not");
 }
 
-static noctule_verdict wants_reason(const struct noctule_context *context, const struct noctule_access *access)
+static noctule_verdict wants_reason(const struct noctule_context *context,
+                                    const struct noctule_access *access)
 {
     (void)access;
     ck_assert_uint_ne(context->want_reason, 0);
@@ -401,7 +410,8 @@ START_TEST(trace_tells_every_step)
 {
     traced = 0;
     scripts[1].on_access = wants_reason;
-    scripts[1].reply = (struct noctule_reply){.size = sizeof(struct noctule_reply), .reason = text("why not")};
+    scripts[1].reply =
+        (struct noctule_reply){.size = sizeof(struct noctule_reply), .reason = text("why not")};
     fixture_start("plugins: [{name: p0}, {name: p1}, {name: p2}]\n");
     struct client *client = a_client("c", "u");
     struct noctule_access access = {.size = sizeof access, .access = PUBLISH, .topic = text("t")};

@@ -57,16 +57,24 @@ START_TEST(first_grant_that_matches_decides)
         grant(DELIVER, true, "c"),
     };
     static const struct match_case cases[] = {
-        {PUBLISH, "a/x", NOCTULE_ALLOW},         {PUBLISH, "a/secret/x", NOCTULE_DENY},
-        {PUBLISH, "a/secret", NOCTULE_DENY},     {PUBLISH, "b/x", NOCTULE_ALLOW},
-        {PUBLISH, "b/x/y", NOCTULE_DENY},        {PUBLISH, "c", NOCTULE_DENY},
-        {DELIVER, "c", NOCTULE_ALLOW},           {DELIVER, "b/x", NOCTULE_DENY},
-        {SUBSCRIBE, "a/#", NOCTULE_ALLOW},       {SUBSCRIBE, "a/b/+", NOCTULE_ALLOW},
-        {SUBSCRIBE, "a/secret/#", NOCTULE_DENY}, {SUBSCRIBE, "#", NOCTULE_DENY},
-        {SUBSCRIBE, "+/x", NOCTULE_DENY},        {SUBSCRIBE, "$share/g/a/#", NOCTULE_ALLOW},
+        {PUBLISH, "a/x", NOCTULE_ALLOW},
+        {PUBLISH, "a/secret/x", NOCTULE_DENY},
+        {PUBLISH, "a/secret", NOCTULE_DENY},
+        {PUBLISH, "b/x", NOCTULE_ALLOW},
+        {PUBLISH, "b/x/y", NOCTULE_DENY},
+        {PUBLISH, "c", NOCTULE_DENY},
+        {DELIVER, "c", NOCTULE_ALLOW},
+        {DELIVER, "b/x", NOCTULE_DENY},
+        {SUBSCRIBE, "a/#", NOCTULE_ALLOW},
+        {SUBSCRIBE, "a/b/+", NOCTULE_ALLOW},
+        {SUBSCRIBE, "a/secret/#", NOCTULE_DENY},
+        {SUBSCRIBE, "#", NOCTULE_DENY},
+        {SUBSCRIBE, "+/x", NOCTULE_DENY},
+        {SUBSCRIBE, "$share/g/a/#", NOCTULE_ALLOW},
         {SUBSCRIBE, "$share/g/b/#", NOCTULE_DENY},
         // Wills are for grants of PUBLISH where none is of WILL.
-        {WILL, "b/x", NOCTULE_ALLOW},            {WILL, "a/secret/x", NOCTULE_DENY},
+        {WILL, "b/x", NOCTULE_ALLOW},
+        {WILL, "a/secret/x", NOCTULE_DENY},
         {WILL, "c", NOCTULE_DENY},
     };
     struct client *client = granted(grants, sizeof grants / sizeof *grants);
@@ -100,9 +108,11 @@ START_TEST(grants_may_be_for_some_qos_and_retain_only)
         uint8_t retain;
         noctule_verdict verdict;
     } cases[] = {
-        {PUBLISH, "q", 0, 0, NOCTULE_ALLOW}, {PUBLISH, "q", 1, 1, NOCTULE_ALLOW}, {PUBLISH, "q", 2, 0, NOCTULE_DENY},
-        {PUBLISH, "r", 0, 0, NOCTULE_DENY},  {PUBLISH, "r", 2, 1, NOCTULE_ALLOW}, {PUBLISH, "n", 0, 0, NOCTULE_ALLOW},
-        {PUBLISH, "n", 0, 1, NOCTULE_DENY},  {WILL, "n", 0, 1, NOCTULE_DENY},     {WILL, "q", 0, 0, NOCTULE_DENY},
+        {PUBLISH, "q", 0, 0, NOCTULE_ALLOW}, {PUBLISH, "q", 1, 1, NOCTULE_ALLOW},
+        {PUBLISH, "q", 2, 0, NOCTULE_DENY},  {PUBLISH, "r", 0, 0, NOCTULE_DENY},
+        {PUBLISH, "r", 2, 1, NOCTULE_ALLOW}, {PUBLISH, "n", 0, 0, NOCTULE_ALLOW},
+        {PUBLISH, "n", 0, 1, NOCTULE_DENY},  {WILL, "n", 0, 1, NOCTULE_DENY},
+        {WILL, "q", 0, 0, NOCTULE_DENY},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct noctule_access access = {.size = sizeof access,
@@ -148,7 +158,8 @@ START_TEST(grants_of_a_required_entry)
     ck_assert_int_eq(access_now(client, PUBLISH, "mine/x").verdict, NOCTULE_ALLOW);
     ck_assert_int_eq(access_now(client, PUBLISH, "other").verdict, NOCTULE_DENY);
     scripts[1].access = NOCTULE_NEXT;
-    ck_assert_int_eq(access_now(client, PUBLISH, "mine/x").verdict, NOCTULE_DENY); // necessary, not sufficient
+    ck_assert_int_eq(access_now(client, PUBLISH, "mine/x").verdict,
+                     NOCTULE_DENY); // necessary, not sufficient
     drop(client);
 }
 END_TEST
@@ -221,14 +232,10 @@ struct cover_case {
 };
 
 static const struct cover_case cover_cases[] = {
-    {NULL, "a/#", "a/#", true},
-    {NULL, "a/#", "a/b/+", true},
-    {NULL, "a/#", "$share/g/a/b", true},
-    {NULL, "a/b", "a/#", false},
-    {"a/secret/#", "a/#", "a/#", false},
-    {"a/secret/#", "a/#", "a/+/x", false},
-    {"a/secret/#", "a/#", "a/b/#", true},
-    {"b/#", "a/#", "a/#", true},
+    {NULL, "a/#", "a/#", true},           {NULL, "a/#", "a/b/+", true},
+    {NULL, "a/#", "$share/g/a/b", true},  {NULL, "a/b", "a/#", false},
+    {"a/secret/#", "a/#", "a/#", false},  {"a/secret/#", "a/#", "a/+/x", false},
+    {"a/secret/#", "a/#", "a/b/#", true}, {"b/#", "a/#", "a/#", true},
 };
 
 START_TEST(grants_that_cover_deliveries)
@@ -268,10 +275,10 @@ static const struct {
     const char *b;
     bool meet;
 } meetings[] = {
-    {"a", "a", true},     {"a", "b", false},       {"a/b", "a", false},    {"a/+", "a/b", true},
-    {"+/b", "a/+", true}, {"+/b", "a/c", false},   {"#", "a/b/c", true},   {"a/#", "a", true},
+    {"a", "a", true},     {"a", "b", false},       {"a/b", "a", false},     {"a/+", "a/b", true},
+    {"+/b", "a/+", true}, {"+/b", "a/c", false},   {"#", "a/b/c", true},    {"a/#", "a", true},
     {"a", "a/#", true},   {"a/#", "b/#", false},   {"a/+/c", "a/b", false}, {"a/+/c", "a/b/#", true},
-    {"+", "a/b", false},  {"a//b", "a/+/b", true}, {"a/", "a", false},     {"a/", "a/+", true},
+    {"+", "a/b", false},  {"a//b", "a/+/b", true}, {"a/", "a", false},      {"a/", "a/+", true},
     {"+/+", "a", false},  {"+/#", "a", true},      {"", "", true},
 };
 

@@ -55,7 +55,8 @@ START_TEST(completed_decision_is_told_once_with_its_reply)
 }
 END_TEST
 
-static noctule_verdict completes_at_once(const struct noctule_context *context, const struct noctule_access *access)
+static noctule_verdict completes_at_once(const struct noctule_context *context,
+                                         const struct noctule_access *access)
 {
     (void)access;
     struct noctule_request *request = scripts[0].host->defer(context->request);
@@ -95,7 +96,8 @@ START_TEST(verdict_of_the_hook_counts_when_it_deferred_as_well)
 }
 END_TEST
 
-static noctule_verdict completes_and_answers(const struct noctule_context *context, const struct noctule_access *access)
+static noctule_verdict completes_and_answers(const struct noctule_context *context,
+                                             const struct noctule_access *access)
 {
     completes_at_once(context, access);
     return NOCTULE_DENY;
@@ -128,14 +130,17 @@ START_TEST(nonsense_handles_are_refused)
 {
     fixture_start(one_plugin);
     const struct noctule_host *host = scripts[0].host;
-    int32_t (*complete_)(struct noctule_request *, noctule_verdict, const struct noctule_reply *) = host->complete;
+    int32_t (*complete_)(struct noctule_request *, noctule_verdict, const struct noctule_reply *) =
+        host->complete;
     ck_assert_int_eq(complete_(NULL, NOCTULE_ALLOW, NULL), NOCTULE_E_INVALID);
     ck_assert_int_eq(complete_((struct noctule_request *)&host, NOCTULE_ALLOW, NULL), NOCTULE_E_INVALID);
     ck_assert_int_lt(complete_((struct noctule_request *)UINTPTR_MAX, NOCTULE_ALLOW, NULL), 0);
     ck_assert_int_eq(host->is_cancelled((struct noctule_request *)UINTPTR_MAX), 1);
     ck_assert_ptr_null(host->defer(NULL));
     ck_assert_ptr_null(host->defer((struct noctule_request *)&host));
-    ck_assert_int_lt(host->annotate((struct noctule_request *)&host, &(struct noctule_reply){.size = sizeof(struct noctule_reply)}), 0);
+    ck_assert_int_lt(host->annotate((struct noctule_request *)&host,
+                                    &(struct noctule_reply){.size = sizeof(struct noctule_reply)}),
+                     0);
     struct client *client = a_client("c", "u");
     struct later later = {0};
     access_later(client, PUBLISH, "t", &later);
@@ -152,7 +157,8 @@ START_TEST(reply_that_makes_no_sense_is_an_error)
     struct client *client = a_client("c", "u");
     struct later later = {0};
     login_later(client, "u", &later);
-    struct noctule_grant grant = {.size = sizeof grant, .access = PUBLISH, .allow = 1, .filter = text("a/#/b")};
+    struct noctule_grant grant = {
+        .size = sizeof grant, .access = PUBLISH, .allow = 1, .filter = text("a/#/b")};
     struct noctule_reply reply = {.size = sizeof reply, .grants = &grant, .grant_count = 1};
     ck_assert_int_eq(complete(0, NOCTULE_ALLOW, &reply), NOCTULE_E_INVALID);
     settle();
@@ -398,7 +404,8 @@ START_TEST(being_told_may_end_everything)
     struct noctule_access access = {.size = sizeof access, .access = PUBLISH, .topic = text("t")};
     struct outcome outcome;
     for (int i = 0; i < 3; i++)
-        ck_assert_ptr_nonnull(decide_access(leaving, &access, &(struct decision_call){.done = leave}, &outcome));
+        ck_assert_ptr_nonnull(
+            decide_access(leaving, &access, &(struct decision_call){.done = leave}, &outcome));
     complete(0, NOCTULE_ALLOW, NULL);
     settle();
     ck_assert_uint_eq(told, 1);
