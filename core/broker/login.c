@@ -8,7 +8,7 @@
 
 enum { CLIENT_ID_RANDOM = 22, MOVES_MAX = 2 };
 
-// A connection on its way to the worker of its client id.
+/** A connection on its way to the worker of its client id. */
 struct move {
     struct post post; // first: found again from the post
     struct turn_task task;
@@ -25,6 +25,17 @@ static uint8_t peek_version(const uint8_t *body, size_t length)
     if (length > sizeof name && memcmp(body, name, sizeof name) == 0 && body[sizeof name] >= MQTT_V5)
         return MQTT_V5;
     return MQTT_V3_1_1;
+}
+
+// Who does not even name MQTT gets no packet of it. [v5 3.1.2-1, v3.1.1 3.1.2-1]
+static bool names_mqtt(const uint8_t *body, size_t length)
+{
+    static const char *const names[] = {"\0\4MQTT", "\0\6MQIsdp"};
+    static const size_t sizes[] = {6, 8};
+    for (size_t i = 0; i < 2; i++)
+        if (length > sizes[i] && memcmp(body, names[i], sizes[i]) == 0)
+            return true;
+    return false;
 }
 
 void login_too_large(struct connection *connection, const uint8_t *packet, size_t available)
@@ -54,12 +65,18 @@ static void arrive(struct worker *worker, struct post *post)
 void login_arrived(struct worker *worker, struct connection *connection)
 {
     struct broker_worker *here = worker->owner;
+    if (here->ended) {
+        connection_lose(connection);
+        return;
+    }
     connection_link(here, connection);
     stream_attach(&connection->stream, worker);
     connection->seen_ms = worker->now_ms;
     connection_set_deadline(connection, here->settings->limits.connect_timeout_ms);
     if (here->stopping)
         connection_fail(connection, MQTT_SERVER_SHUTTING_DOWN, NULL);
+    else if (atomic_load_explicit(&connection->listener->leaving, memory_order_relaxed))
+        connection_fail(connection, MQTT_ADMINISTRATIVE_ACTION, "its listener was removed");
     else
         login_begin(connection);
 }
@@ -69,10 +86,7 @@ static void depart(struct worker *worker, struct turn_task *task)
 {
     struct move *move = (struct move *)((char *)task - offsetof(struct move, task));
     struct connection *connection = move->connection;
-    if (connection->state == STATE_CLOSED) {
-        free(move);
-        return;
-    }
+    connection->connect->move = NULL;
     wheel_stop(&connection->timer);
     connection_unlink(connection);
     stream_detach(&connection->stream);
@@ -84,7 +98,19 @@ static void move_to(struct connection *connection, unsigned home)
     struct move *move = memory_alloc(sizeof *move);
     *move = (struct move){.post.run = arrive, .task.run = depart, .connection = connection, .home = home};
     connection->connect->moves++;
+    connection->connect->move = move;
     worker_at_turn_end(connection->stream.worker, &move->task);
+}
+
+void login_forget(struct connection *connection)
+{
+    struct connect_packet *connect = connection->connect;
+    if (connect && connect->move) {
+        worker_forget_task(connection->stream.worker, &connect->move->task);
+        free(connect->move);
+    }
+    free(connect);
+    connection->connect = NULL;
 }
 
 static bool keep_connect(struct connection *connection, const struct mqtt_frame *frame)
@@ -93,6 +119,7 @@ static bool keep_connect(struct connection *connection, const struct mqtt_frame 
     if (!connect)
         return false;
     connect->moves = 0;
+    connect->move = NULL;
     memcpy(connect->bytes, frame->body, frame->length);
     struct mqtt_frame copy = *frame;
     copy.body = connect->bytes;
@@ -101,7 +128,10 @@ static bool keep_connect(struct connection *connection, const struct mqtt_frame 
     uint8_t reason = mqtt_decode_connect(&copy, &connect->packet);
     if (reason) {
         connect->packet = (struct mqtt_connect){0}; // what a failed decoder leaves means nothing
-        connection_fail(connection, reason, "CONNECT is not valid");
+        if (names_mqtt(frame->body, frame->length))
+            connection_fail(connection, reason, "CONNECT is not valid");
+        else
+            connection_drop(connection, reason, "CONNECT does not name MQTT");
         return true;
     }
     connection->version = connect->packet.version;
@@ -149,6 +179,8 @@ static struct str authentication_method(const struct connection *connection)
     return connection->connect->packet.properties.authentication_method;
 }
 
+static const char too_large_auth[] = "AUTH is larger than the client's Maximum Packet Size";
+
 static void challenge(struct connection *connection, const struct outcome *outcome)
 {
     struct mqtt_disconnect packet = {.reason = MQTT_CONTINUE_AUTHENTICATION};
@@ -158,7 +190,10 @@ static void challenge(struct connection *connection, const struct outcome *outco
         mqtt_set(&packet.properties, MQTT_AUTHENTICATION_DATA);
         packet.properties.authentication_data = outcome->auth_data;
     }
-    reply_disconnect(connection, MQTT_AUTH, &packet);
+    if (!reply_disconnect(connection, MQTT_AUTH, &packet)) {
+        connection_fail(connection, MQTT_PACKET_TOO_LARGE, too_large_auth);
+        return;
+    }
     if (!connection->reauthenticating)
         connection->state = STATE_AUTHENTICATING;
     connection_resume(connection, PAUSE_LOGIN);
@@ -323,6 +358,7 @@ static void auth_decided(struct client *client, const struct outcome *outcome, v
         refuse(connection, outcome);
         return;
     }
+    online_start_expiry(connection);
     struct mqtt_disconnect packet = {.reason = MQTT_SUCCESS};
     mqtt_set(&packet.properties, MQTT_AUTHENTICATION_METHOD);
     packet.properties.authentication_method = authentication_method(connection);
@@ -330,7 +366,10 @@ static void auth_decided(struct client *client, const struct outcome *outcome, v
         mqtt_set(&packet.properties, MQTT_AUTHENTICATION_DATA);
         packet.properties.authentication_data = outcome->auth_data;
     }
-    reply_disconnect(connection, MQTT_AUTH, &packet);
+    if (!reply_disconnect(connection, MQTT_AUTH, &packet)) {
+        connection_fail(connection, MQTT_PACKET_TOO_LARGE, too_large_auth);
+        return;
+    }
     connection_resume(connection, PAUSE_LOGIN);
 }
 

@@ -95,7 +95,7 @@ static void take_client_limits(struct connection *connection, const struct limit
     const struct mqtt_connect *packet = &connection->connect->packet;
     const struct mqtt_properties *properties = &packet->properties;
     uint64_t quota = limits->inflight;
-    connection->maximum_packet_size = (uint32_t)limits->packet_size;
+    connection->maximum_packet_size = PACKET_SIZE_MAX;
     if (packet->version == MQTT_V5) {
         if (mqtt_has(properties, MQTT_RECEIVE_MAXIMUM))
             quota = minimum(quota, properties->receive_maximum);
@@ -137,7 +137,8 @@ static char *response_information(struct connection *connection)
     return str_format("%.*s%.*s%s", (int)(mark - pattern), pattern, STR_ARG(id), mark + 2);
 }
 
-static void send_connack(struct connection *connection, bool present, uint16_t seconds,
+// False: it would be larger than the client takes.
+static bool send_connack(struct connection *connection, bool present, uint16_t seconds,
                          const struct outcome *outcome)
 {
     const struct limit_settings *limits = &connection_worker(connection)->settings->limits;
@@ -184,8 +185,9 @@ static void send_connack(struct connection *connection, bool present, uint16_t s
     }
     struct mqtt_connack connack = {
         .session_present = present, .reason = MQTT_SUCCESS, .properties = &properties};
-    reply_connack(connection, &connack);
+    bool sent = reply_connack(connection, &connack);
     free(response);
+    return sent;
 }
 
 static void login_expired(struct wheel_timer *timer, void *context)
@@ -196,9 +198,11 @@ static void login_expired(struct wheel_timer *timer, void *context)
     connection_fail(connection, MQTT_NOT_AUTHORIZED, "the login has expired");
 }
 
-static void start_expiry(struct connection *connection)
+void online_start_expiry(struct connection *connection)
 {
     uint64_t at = client_expires_at(connection->client);
+    if (connection->expiry)
+        wheel_stop(connection->expiry);
     if (!at)
         return;
     uint64_t now = clock_wall_ms();
@@ -240,21 +244,28 @@ void online_start(struct connection *connection, const struct outcome *outcome)
         session->will = will_new(&packet->will, connection->client, session);
     take_client_limits(connection, &here->settings->limits);
     uint16_t seconds = keep_alive(connection, &here->settings->limits);
-    send_connack(connection, present, seconds, outcome);
+    bool answered = send_connack(connection, present, seconds, outcome);
     connection->state = STATE_ONLINE;
     wheel_stop(&connection->timer);
     connection_start_keep_alive(connection);
-    start_expiry(connection);
+    online_start_expiry(connection);
     tell_session(connection, present ? NOCTULE_EVENT_SESSION_RESUMED : NOCTULE_EVENT_SESSION_CREATED);
     tell_session(connection, NOCTULE_EVENT_CONNECTED);
     log_connection(connection, LOG_INFO, "connected",
                    present ? "client connected, session resumed" : "client connected", NULL);
+    if (!answered) {
+        will_drop(session); // without CONNACK the client was never accepted
+        connection_drop(connection, MQTT_PACKET_TOO_LARGE,
+                        "CONNACK is larger than the client's Maximum Packet Size");
+        return;
+    }
     if (!connection->enhanced) { // re-authentication needs the method again
         free(connection->connect);
         connection->connect = NULL;
     }
     if (present) {
         mark_for_resending(connection);
+        connection->carried = connection->session->received.count;
         // Who the client is now decides anew what it may read.
         session_uncover(session);
         session_set_online(session, true);

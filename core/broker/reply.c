@@ -34,46 +34,62 @@ void reply_ack(struct connection *connection, uint8_t type, uint16_t packet_id, 
         stream_commit(&connection->stream, mqtt_encode_ack(out, connection->version, &ack));
 }
 
-void reply_connack(struct connection *connection, const struct mqtt_connack *connack)
+// The largest packet that the client takes; it counts from CONNECT on. [v5 3.1.2-24]
+static uint32_t largest(const struct connection *connection)
+{
+    const struct connect_packet *connect = connection->connect;
+    if (!connect && connection->maximum_packet_size)
+        return connection->maximum_packet_size;
+    if (connect && connection->version == MQTT_V5 &&
+        mqtt_has(&connect->packet.properties, MQTT_MAXIMUM_PACKET_SIZE))
+        return connect->packet.properties.maximum_packet_size;
+    return UINT32_MAX;
+}
+
+bool reply_connack(struct connection *connection, const struct mqtt_connack *connack)
 {
     struct mqtt_connack trimmed = *connack;
     struct mqtt_properties properties =
         connack->properties ? *connack->properties : (struct mqtt_properties){0};
     trimmed.properties = &properties;
     size_t size = mqtt_encode_connack(NULL, connection->version, &trimmed);
-    // What the client can take is known once its CONNECT is.
-    const struct connect_packet *connect = connection->connect;
-    uint32_t most = connect && connection->version == MQTT_V5 &&
-                            mqtt_has(&connect->packet.properties, MQTT_MAXIMUM_PACKET_SIZE)
-                        ? connect->packet.properties.maximum_packet_size
-                        : UINT32_MAX;
-    if (size > most && mqtt_has(&properties, MQTT_REASON_STRING)) {
+    if (size > largest(connection) && mqtt_has(&properties, MQTT_REASON_STRING)) {
         properties.present &= ~(1ULL << MQTT_REASON_STRING);
         size = mqtt_encode_connack(NULL, connection->version, &trimmed);
     }
+    if (size > largest(connection))
+        return false;
     uint8_t *out = stream_reserve(&connection->stream, size);
     if (out)
         stream_commit(&connection->stream, mqtt_encode_connack(out, connection->version, &trimmed));
+    return true;
 }
 
-void reply_disconnect(struct connection *connection, uint8_t type, const struct mqtt_disconnect *packet)
+bool reply_disconnect(struct connection *connection, uint8_t type, const struct mqtt_disconnect *packet)
 {
     struct mqtt_disconnect trimmed = *packet;
     size_t size = mqtt_encode_disconnect(NULL, connection->version, type, &trimmed);
-    if (mqtt_has(&trimmed.properties, MQTT_REASON_STRING) && connection->maximum_packet_size &&
-        size > connection->maximum_packet_size) {
+    if (mqtt_has(&trimmed.properties, MQTT_REASON_STRING) && size > largest(connection)) {
         trimmed.properties.present &= ~(1ULL << MQTT_REASON_STRING);
         size = mqtt_encode_disconnect(NULL, connection->version, type, &trimmed);
     }
+    if (size > largest(connection))
+        return false;
     uint8_t *out = stream_reserve(&connection->stream, size);
     if (out)
         stream_commit(&connection->stream, mqtt_encode_disconnect(out, connection->version, type, &trimmed));
+    return true;
 }
 
 void reply_suback(struct connection *connection, uint8_t type, uint16_t packet_id, const uint8_t *codes,
                   size_t count)
 {
     size_t size = mqtt_encode_suback(NULL, connection->version, type, packet_id, codes, count, NULL);
+    if (size > largest(connection)) {
+        connection_fail(connection, MQTT_PACKET_TOO_LARGE,
+                        "the acknowledgement is larger than the client's Maximum Packet Size");
+        return;
+    }
     uint8_t *out = stream_reserve(&connection->stream, size);
     if (out)
         stream_commit(&connection->stream,

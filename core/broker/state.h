@@ -257,8 +257,12 @@ void aliases_free(struct connection *connection);
 void reply_ack(struct connection *connection, uint8_t type, uint16_t packet_id, uint8_t reason,
                struct str told);
 void reply_ping(struct connection *connection);
-void reply_connack(struct connection *connection, const struct mqtt_connack *connack);
-void reply_disconnect(struct connection *connection, uint8_t type, const struct mqtt_disconnect *packet);
+/** False, and nothing is sent, where not even the shortest form fits into what the client takes (Maximum Packet
+ * Size). */
+bool reply_connack(struct connection *connection, const struct mqtt_connack *connack);
+/** DISCONNECT or AUTH, likewise. */
+bool reply_disconnect(struct connection *connection, uint8_t type, const struct mqtt_disconnect *packet);
+/** SUBACK or UNSUBACK; one that is larger than the client takes ends the connection instead. */
 void reply_suback(struct connection *connection, uint8_t type, uint16_t packet_id, const uint8_t *codes,
                   size_t count);
 

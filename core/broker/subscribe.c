@@ -216,6 +216,8 @@ static void answered(struct subscribe_call *call)
     }
     if (!call->recheck) {
         send_suback(connection, call);
+    }
+    if (!call->recheck && connection->state == STATE_ONLINE) {
         deliver_waiting(connection);
         connection_resume(connection, PAUSE_SUBSCRIBE);
     }
