@@ -18,6 +18,13 @@
 
 static const struct noctule_host *host;
 
+/** Written once: threads of an earlier instance may be reading it. */
+UNUSED static void host_take(const struct noctule_host *given)
+{
+    if (!host)
+        host = given;
+}
+
 struct test {
     struct noctule_instance *instance;
     _Atomic int threads; /* of the instance, still running; fini waits for them */
@@ -27,7 +34,7 @@ UNUSED static int32_t test_init(const struct noctule_host *given, struct noctule
                                 void **state)
 {
     struct test *test = calloc(1, sizeof *test);
-    host = given;
+    host_take(given);
     test->instance = instance;
     *state = test;
     return NOCTULE_OK;

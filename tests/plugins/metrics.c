@@ -12,7 +12,7 @@ struct metrics {
 static int32_t init(const struct noctule_host *given, struct noctule_instance *instance, void **state)
 {
     struct metrics *metrics = calloc(1, sizeof *metrics);
-    host = given;
+    host_take(given);
     metrics->instance = instance;
     metrics->messages = host->metric_new(instance, NOCTULE_COUNTER, "messages", "messages seen");
     metrics->bytes = host->metric_new(instance, NOCTULE_GAUGE, "bytes", "payload bytes of the last message");

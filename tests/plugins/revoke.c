@@ -15,7 +15,7 @@ struct revoke {
 static int32_t init(const struct noctule_host *given, struct noctule_instance *instance, void **state)
 {
     struct revoke *revoke = calloc(1, sizeof *revoke);
-    host = given;
+    host_take(given);
     revoke->instance = instance;
     pthread_mutex_init(&revoke->lock, NULL);
     *state = revoke;

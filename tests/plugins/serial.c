@@ -12,7 +12,7 @@ struct serial {
 static int32_t init(const struct noctule_host *given, struct noctule_instance *instance, void **state)
 {
     struct serial *serial = calloc(1, sizeof *serial);
-    host = given;
+    host_take(given);
     serial->instance = instance;
     *state = serial;
     return NOCTULE_OK;

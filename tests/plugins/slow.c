@@ -60,7 +60,7 @@ static void *answer(void *argument)
 static int32_t init(const struct noctule_host *given, struct noctule_instance *instance, void **state)
 {
     struct slow *slow = calloc(1, sizeof *slow);
-    host = given;
+    host_take(given);
     slow->instance = instance;
     slow->last = &slow->first;
     pthread_mutex_init(&slow->lock, NULL);

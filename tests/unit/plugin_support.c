@@ -24,10 +24,12 @@ static noctule_verdict answer(struct script *script, const struct noctule_contex
         script->host->annotate(context->request, &script->reply);
     if ((verdict == NOCTULE_PENDING && script->defers) || script->defers_anyway) {
         struct noctule_request *held = script->host->defer(context->request);
-        if (!held)
+        if (!held) {
             verdict = NOCTULE_ERROR;
-        else
-            script->held[atomic_fetch_add(&script->held_count, 1)] = held;
+        } else {
+            script->held[atomic_fetch_add(&script->held_places, 1)] = held;
+            atomic_fetch_add(&script->held_count, 1);
+        }
     }
     atomic_fetch_sub(&script->running, 1);
     return verdict;

@@ -49,9 +49,9 @@ struct script {
     _Atomic unsigned logins, steps, accesses, ins, outs, valids, events, builds, retires, ups, downs, finis,
         psks;
     struct noctule_request *held[HELD_MAX];
-    _Atomic unsigned held_count;
-    _Atomic uint32_t last_access; ///< its access bit
-    _Atomic int running, overlap; ///< hooks inside at once, and the most there ever were
+    _Atomic unsigned held_places, held_count; ///< places taken; places filled
+    _Atomic uint32_t last_access;             ///< its access bit
+    _Atomic int running, overlap;             ///< hooks inside at once, and the most there ever were
     uint32_t event_log[64];
 };
 
