@@ -5,6 +5,7 @@ The environment decides what is tested:
   NOCTULE_PLUGIN_PATH    where its plugins are (default: `plugins` beside the executable)
   NOCTULE_TEST_PLUGINS   where the test plugins are (default: `tests/plugins` beside the executable)
   NOCTULE_TEST_WORKERS   `workers:` of every configuration that does not set it (default: 1)
+  NOCTULE_TEST_SEEDS     how many times the tests of chance try their luck
   NOCTULE_TEST_RUNNER    a command put before the executable, such as "setarch -R"
   NOCTULE_REFERENCE      another broker's executable (Debian's /usr/sbin/mosquitto): runs the tests of the protocol
                          against it, to see that the tests themselves are right; all others are skipped
