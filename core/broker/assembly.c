@@ -37,12 +37,8 @@ void broker_disassemble(struct broker *broker)
     plugin_host_stop(broker->plugins);
     workers_free(broker->workers);
     for (unsigned i = 0; i < broker->worker_count; i++) {
-        struct sessions *sessions = &broker->states[i].sessions;
         route_stop(&broker->states[i]);
-        map_clear(&sessions->by_client_id);
-        free(sessions->slots);
-        free(sessions->generations);
-        free(sessions->free_slots);
+        sessions_clear(&broker->states[i].sessions);
     }
     free(broker->states);
     generation_unref(broker->generation);

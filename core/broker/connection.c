@@ -231,7 +231,7 @@ void session_end(struct broker_worker *here, struct session *session, bool expir
     }
     give_back_shared(here, session);
     struct noctule_event event = {.event = NOCTULE_EVENT_SESSION_EXPIRED,
-                                  .client_id = {session->client_id.data, session->client_id.length}};
+                                  .client_id = {session->client_id, session->client_id_length}};
     if (expired)
         tell_event(here->worker, NULL, &event);
     session_free(&here->sessions, session);

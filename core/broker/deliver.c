@@ -32,7 +32,7 @@ static void note_dropped(struct broker_worker *here, struct session *session, co
     struct connection *connection = session->connection;
     here->dropped++;
     if (log_enabled(LOG_DEBUG))
-        log_event(LOG_DEBUG, "dropped", "message dropped", LOG_STR("client", session->client_id),
+        log_event(LOG_DEBUG, "dropped", "message dropped", LOG_STR("client", session_client_id(session)),
                   LOG_STR("topic", delivery->message->topic), LOG_TEXTF("reason", why));
     if (connection && chain_takes_event(connection->client, NOCTULE_EVENT_MESSAGE_DROPPED))
         tell_message(here, connection->client, NOCTULE_EVENT_MESSAGE_DROPPED, delivery, str_of(why));
@@ -87,8 +87,9 @@ static enum step check_read(struct connection *connection, const struct delivery
 
 static bool has_room(const struct connection *connection, const struct delivery *delivery)
 {
-    return delivery->qos == 0 ||
-           (connection->session->window.active < connection->send_quota && connection->resend_left == 0);
+    const struct window *window = &connection->session->window;
+    return delivery->qos == 0 || (window->active < connection->send_quota && window_has_room(window) &&
+                                  connection->resend_left == 0);
 }
 
 static enum step send_acknowledged(struct connection *connection, struct delivery *delivery)
@@ -176,7 +177,7 @@ static void enqueue(struct broker_worker *here, struct session *session, struct 
     if (connection && client_max_queued(connection->client) && client_max_queued(connection->client) < most)
         most = client_max_queued(connection->client);
     if (session->queue.count >= most ||
-        session->queue.bytes + message_weight(delivery->message) > limits->queued_bytes) {
+        queue_bytes(&session->queue) + message_weight(delivery->message) > limits->queued_bytes) {
         deliver_drop(here, session, delivery, "the session's queue is full");
         return;
     }

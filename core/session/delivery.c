@@ -13,11 +13,14 @@ bool delivery_add_identifier(struct delivery *delivery, uint32_t identifier)
     }
     if (delivery->identifiers == UINT16_MAX)
         return false;
-    uint32_t *more = memory_try_resize(delivery->more, delivery->identifiers * sizeof *more);
-    if (!more)
-        return false;
-    more[delivery->identifiers - 1] = identifier;
-    delivery->more = more;
+    uint32_t count = delivery->identifiers - 1U; // in `more`
+    if ((count & (count - 1)) == 0) {            // its room is the next power of two
+        uint32_t *more = memory_try_resize(delivery->more, (count ? count * 2UL : 1UL) * sizeof *more);
+        if (!more)
+            return false;
+        delivery->more = more;
+    }
+    delivery->more[count] = identifier;
     delivery->identifiers++;
     return true;
 }

@@ -6,12 +6,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** A small unordered set, bounded by the Receive Maximum. Zero-initialised is empty. */
+/**
+ * A set: a short list while it is small, a bit for each identifier once a client leaves many open, so that
+ * no client makes a search long. Zero-initialised is empty.
+ */
 struct packet_ids {
-    uint16_t *ids;
+    union {
+        uint16_t *ids;
+        uint64_t *bits; ///< with `capacity` PACKET_IDS_BITS
+    } in;
     uint16_t count;
-    uint16_t capacity;
+    uint16_t capacity; ///< of the list
 };
+
+enum { PACKET_IDS_LIST_MOST = 64, PACKET_IDS_BITS = UINT16_MAX };
 
 bool packet_ids_has(const struct packet_ids *set, uint16_t id);
 

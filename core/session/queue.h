@@ -6,13 +6,18 @@
 
 #include "core/session/delivery.h"
 
-/** A ring of deliveries. Zero-initialised is empty; memory exists only while there is something in it. */
-struct queue {
-    struct delivery *ring;
-    uint32_t capacity; ///< a power of two, or 0
+/** Exists only while something waits. */
+struct queue_ring {
+    uint64_t bytes;    ///< message_weight of all
+    uint32_t capacity; ///< a power of two
     uint32_t head;
+    struct delivery deliveries[];
+};
+
+/** A ring of deliveries. Zero-initialised is empty. */
+struct queue {
+    struct queue_ring *ring; ///< NULL: empty
     uint32_t count;
-    uint64_t bytes; ///< message_weight of all
 };
 
 /** Appends, taking the delivery (kept already); false when memory is out, and then it is still the caller's.
@@ -22,13 +27,19 @@ bool queue_push(struct queue *queue, const struct delivery *delivery);
 /** The oldest; NULL when empty. Good until the queue changes. */
 struct delivery *queue_front(struct queue *queue);
 
-/** Takes the oldest out; it is the caller's. */
+/** Takes the oldest out of a queue that is not empty; it is the caller's. */
 struct delivery queue_pop(struct queue *queue);
 
-/** The i-th from the front. */
+/** The i-th from the front, below `count`. */
 static inline struct delivery *queue_at(struct queue *queue, uint32_t i)
 {
-    return &queue->ring[(queue->head + i) & (queue->capacity - 1)];
+    return &queue->ring->deliveries[(queue->ring->head + i) & (queue->ring->capacity - 1)];
+}
+
+/** The sum of message_weight. */
+static inline uint64_t queue_bytes(const struct queue *queue)
+{
+    return queue->ring ? queue->ring->bytes : 0;
 }
 
 /** Clears all deliveries and frees the ring. */

@@ -4,18 +4,31 @@
 
 #include "core/base/memory.h"
 
+enum { LEAST_CAPACITY = 2 };
+
+static void resize_list(struct session *session, uint32_t capacity)
+{
+    session->subscriptions = memory_resize(session->subscriptions, capacity * sizeof(struct subscription *));
+    session->subscription_capacity = capacity;
+}
+
 struct subscription *session_subscribe(struct session *session, struct subscriptions *index,
                                        struct str filter, uint8_t options, uint32_t identifier, bool *existed)
 {
     struct subscription *subscription =
         subscriptions_add(index, session->id, filter, options, identifier, existed);
-    if (!*existed) {
-        memory_grow(&session->subscriptions, &session->subscription_capacity, session->subscription_count,
-                    sizeof(struct subscription *));
-        session->subscriptions[session->subscription_count++] = subscription;
-    }
-    if (subscription_is_shared(subscription))
+    if (*existed)
+        return subscription;
+    uint32_t count = session->subscription_count;
+    if (count == session->subscription_capacity)
+        resize_list(session, count ? count * 2 : LEAST_CAPACITY);
+    session->subscriptions[count] = subscription;
+    subscription_set_place(subscription, count);
+    session->subscription_count++;
+    if (subscription_is_shared(subscription)) {
+        session->shared_count++;
         subscription_set_online(subscription, session->connection != NULL);
+    }
     return subscription;
 }
 
@@ -24,39 +37,57 @@ bool session_unsubscribe(struct session *session, struct subscriptions *index, s
     struct subscription *subscription = subscriptions_find(index, session->id, filter);
     if (!subscription)
         return false;
-    size_t i = 0;
-    while (session->subscriptions[i] != subscription)
-        i++;
-    session->subscriptions[i] = session->subscriptions[--session->subscription_count];
+    uint32_t place = subscription_place(subscription);
+    struct subscription *last = session->subscriptions[--session->subscription_count];
+    session->subscriptions[place] = last;
+    subscription_set_place(last, place);
+    if (subscription_is_shared(subscription))
+        session->shared_count--;
     subscriptions_remove(index, subscription);
+    if (session->subscription_count == 0) {
+        free(session->subscriptions);
+        session->subscriptions = NULL;
+        session->subscription_capacity = 0;
+    } else if (session->subscription_count < session->subscription_capacity / 4) {
+        resize_list(session, session->subscription_capacity / 2);
+    }
     return true;
 }
 
 void session_set_online(struct session *session, bool online)
 {
-    for (size_t i = 0; i < session->subscription_count; i++)
-        if (subscription_is_shared(session->subscriptions[i]))
-            subscription_set_online(session->subscriptions[i], online);
+    uint32_t left = session->shared_count;
+    for (uint32_t i = 0; left > 0; i++) {
+        if (!subscription_is_shared(session->subscriptions[i]))
+            continue;
+        subscription_set_online(session->subscriptions[i], online);
+        left--;
+    }
 }
 
 void session_add_replay(struct session *session, struct retained_list *list, uint8_t qos, uint32_t identifier,
                         bool covered)
 {
+    if (list->count == 0) {
+        retained_list_clear(list);
+        return;
+    }
     struct replay *replay = memory_alloc(sizeof *replay);
     *replay = (struct replay){.list = *list, .qos = qos, .identifier = identifier, .covered = covered};
     *list = (struct retained_list){0};
-    if (!session->replay_first)
-        session->replay_last = &session->replay_first;
-    *session->replay_last = replay;
-    session->replay_last = &replay->next;
+    if (session->replay_first)
+        session->replay_first->last->next = replay;
+    else
+        session->replay_first = replay;
+    session->replay_first->last = replay;
 }
 
 static void free_first_replay(struct session *session)
 {
     struct replay *replay = session->replay_first;
     session->replay_first = replay->next;
-    for (size_t i = replay->sent; i < replay->list.count; i++)
-        message_unref(replay->list.messages[i]);
+    if (replay->next)
+        replay->next->last = replay->last;
     free(replay->list.messages);
     free(replay);
 }
@@ -89,7 +120,7 @@ bool session_next_replay(struct session *session, struct delivery *delivery)
 
 void session_uncover(struct session *session)
 {
-    for (size_t i = 0; i < session->subscription_count; i++)
+    for (uint32_t i = 0; i < session->subscription_count; i++)
         subscription_set_covered(session->subscriptions[i], false);
     for (uint32_t i = 0; i < session->queue.count; i++) {
         queue_at(&session->queue, i)->covered = false;

@@ -24,6 +24,7 @@ struct will {
 /** Retained messages that a new subscription brought and that have not been sent yet. */
 struct replay {
     struct replay *next;
+    struct replay *last; ///< of the first one: the last one
     struct retained_list list;
     size_t sent; ///< of the list
     uint32_t identifier;
@@ -31,26 +32,33 @@ struct replay {
     bool covered;
 };
 
+/** There is one for each idle client: what is only needed while something happens hangs on pointers. */
 struct session {
-    uint64_t id; ///< worker index in the upper 8 bits; see sessions.h
-    struct str client_id;
+    uint64_t id;              ///< worker index in the upper 8 bits; see sessions.h
     void *connection;         ///< the broker's; NULL: not connected
     struct wheel_timer timer; ///< while not connected: expiry, or the will's delay
     struct will *will;
-    struct subscription **subscriptions;
-    size_t subscription_count;
-    size_t subscription_capacity;
+    struct subscription **subscriptions; ///< each knows its place here
+    uint32_t subscription_count;
+    uint32_t subscription_capacity;
+    uint32_t shared_count; ///< shared ones among the subscriptions
+    uint32_t expiry_s;     ///< Session Expiry Interval; UINT32_MAX: never
+    uint64_t expires_ms;   ///< while not connected
     struct queue queue;
     struct replay *replay_first;
-    struct replay **replay_last;
     struct window window;
     struct packet_ids received; ///< incoming QoS 2
-    uint64_t expires_ms;        ///< while not connected
-    uint32_t expiry_s;          ///< Session Expiry Interval; UINT32_MAX: never
     uint32_t mark;              ///< of the router, to find a session that stands twice in one match
     uint32_t mark_index;
+    uint16_t client_id_length;
     bool taken_over : 1; ///< its connection is about to be replaced
+    char client_id[];    ///< see session_client_id
 };
+
+static inline struct str session_client_id(const struct session *session)
+{
+    return str_make(session->client_id, session->client_id_length);
+}
 
 /** Adds or replaces a subscription. `*existed` as of subscriptions_add. */
 struct subscription *session_subscribe(struct session *session, struct subscriptions *index,
@@ -69,7 +77,7 @@ static inline bool session_has_waiting(const struct session *session)
     return session->queue.count > 0 || session->replay_first;
 }
 
-/** Adds retained messages to be sent; takes the list. */
+/** Adds retained messages to be sent; takes the list. An empty one is no reason to send. */
 void session_add_replay(struct session *session, struct retained_list *list, uint8_t qos, uint32_t identifier,
                         bool covered);
 

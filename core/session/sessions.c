@@ -1,6 +1,7 @@
 #include "core/session/sessions.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/memory.h"
 
@@ -25,24 +26,35 @@ static bool take_slot(struct sessions *sessions, uint32_t *slot)
 struct session *session_new(struct sessions *sessions, struct str client_id)
 {
     uint32_t slot;
-    struct session *session = memory_try(sizeof *session);
+    struct session *session = memory_try(sizeof *session + client_id.length);
     if (!session || !take_slot(sessions, &slot)) {
         free(session);
         return NULL;
     }
     *session = (struct session){
         .id = (uint64_t)sessions->worker << 56 | (uint64_t)slot << 32 | sessions->generations[slot],
-        .client_id = str_copy(client_id),
+        .client_id_length = (uint16_t)client_id.length,
     };
+    if (client_id.length > 0)
+        memcpy(session->client_id, client_id.data, client_id.length);
     sessions->slots[slot] = session;
-    map_put(&sessions->by_client_id, session->client_id, session);
+    map_put(&sessions->by_client_id, session_client_id(session), session);
     return session;
+}
+
+static void give_slot_back(struct sessions *sessions, uint32_t slot)
+{
+    sessions->slots[slot] = NULL;
+    if (++sessions->generations[slot] == 0)
+        return; // its ids have all been used
+    memory_grow(&sessions->free_slots, &sessions->free_capacity, sessions->free_count, sizeof(uint32_t));
+    sessions->free_slots[sessions->free_count++] = slot;
 }
 
 void session_free(struct sessions *sessions, struct session *session)
 {
     wheel_stop(&session->timer);
-    for (size_t i = 0; i < session->subscription_count; i++)
+    for (uint32_t i = 0; i < session->subscription_count; i++)
         subscriptions_remove(sessions->index, session->subscriptions[i]);
     free(session->subscriptions);
     struct delivery delivery;
@@ -51,19 +63,21 @@ void session_free(struct sessions *sessions, struct session *session)
     queue_clear(&session->queue);
     window_clear(&session->window);
     packet_ids_clear(&session->received);
-    map_remove(&sessions->by_client_id, session->client_id);
-
-    uint32_t slot = (uint32_t)(session->id >> 32) & 0xFFFFFF;
-    sessions->slots[slot] = NULL;
-    if (++sessions->generations[slot] == 0)
-        sessions->generations[slot] = 1;
-    memory_grow(&sessions->free_slots, &sessions->free_capacity, sessions->free_count, sizeof(uint32_t));
-    sessions->free_slots[sessions->free_count++] = slot;
-    free((char *)(uintptr_t)session->client_id.data);
+    map_remove(&sessions->by_client_id, session_client_id(session));
+    give_slot_back(sessions, (uint32_t)(session->id >> 32) & 0xFFFFFF);
     free(session);
 }
 
 struct session *sessions_find(const struct sessions *sessions, struct str client_id)
 {
     return map_get(&sessions->by_client_id, client_id);
+}
+
+void sessions_clear(struct sessions *sessions)
+{
+    map_clear(&sessions->by_client_id);
+    free(sessions->slots);
+    free(sessions->generations);
+    free(sessions->free_slots);
+    *sessions = (struct sessions){.worker = sessions->worker, .index = sessions->index};
 }

@@ -13,7 +13,7 @@ struct sessions {
     struct subscriptions *index;
     struct map by_client_id;
     struct session **slots;
-    uint32_t *generations; ///< of each slot, so that an id is never reused
+    uint32_t *generations; ///< of each slot, so that an id is never reused; 0: the slot has run out of them
     size_t slot_count;
     size_t slot_capacity;
     size_t generation_capacity;
@@ -28,7 +28,10 @@ static inline unsigned session_home(uint64_t id)
     return (unsigned)(id >> 56);
 }
 
-/** Makes a session; NULL when the worker has 16 million of them or memory is out. `client_id` is copied. */
+/**
+ * Makes a session; NULL when the worker has 16 million of them or memory is out. `client_id` (65535 bytes at
+ * most, of no session yet) is copied.
+ */
 struct session *session_new(struct sessions *sessions, struct str client_id);
 
 /** Removes its subscriptions, drops everything it holds and frees it. Will and connection must be gone. */
@@ -44,5 +47,8 @@ static inline struct session *sessions_get(const struct sessions *sessions, uint
         return NULL;
     return sessions->slots[slot];
 }
+
+/** Frees the tables once all sessions are freed. */
+void sessions_clear(struct sessions *sessions);
 
 #endif

@@ -1,14 +1,25 @@
 #include "core/session/window.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/memory.h"
 
-enum { IDENTIFIERS = 65535 };
+enum {
+    IDENTIFIERS = 65535,
+    LEAST_CAPACITY = 4,
+    KEPT_CAPACITY = 16, // an empty ring above this is freed, a smaller one waits for the next message
+};
+
+struct window_ring {
+    uint32_t capacity; ///< a power of two
+    uint32_t head;
+    struct inflight entries[];
+};
 
 static struct inflight *at(struct window *window, uint32_t i)
 {
-    return &window->ring[(window->head + i) & (window->capacity - 1)];
+    return &window->ring->entries[(window->ring->head + i) & (window->ring->capacity - 1)];
 }
 
 // Identifiers run from 1 to 65535 and around.
@@ -19,22 +30,28 @@ static uint16_t id_at(const struct window *window, uint32_t i)
 
 static bool grow(struct window *window)
 {
-    uint32_t capacity = window->capacity ? window->capacity * 2 : 4;
-    struct inflight *ring = memory_try(capacity * sizeof *ring);
+    struct window_ring *old = window->ring;
+    uint32_t capacity = old ? old->capacity * 2 : LEAST_CAPACITY;
+    struct window_ring *ring = memory_try(sizeof *ring + capacity * sizeof *ring->entries);
     if (!ring)
         return false;
-    for (uint32_t i = 0; i < window->span; i++)
-        ring[i] = *at(window, i);
-    free(window->ring);
+    ring->capacity = capacity;
+    ring->head = 0;
+    if (old) {
+        uint32_t tail = old->capacity - old->head;
+        memcpy(ring->entries, old->entries + old->head, tail * sizeof *ring->entries);
+        memcpy(ring->entries + tail, old->entries, old->head * sizeof *ring->entries);
+        free(old);
+    }
     window->ring = ring;
-    window->capacity = capacity;
-    window->head = 0;
     return true;
 }
 
 uint16_t window_add(struct window *window, const struct delivery *delivery)
 {
-    if (window->span == IDENTIFIERS || (window->span == window->capacity && !grow(window)))
+    if (!window_has_room(window))
+        return 0;
+    if ((!window->ring || window->span == window->ring->capacity) && !grow(window))
         return 0;
     if (window->oldest_id == 0)
         window->oldest_id = 1;
@@ -59,10 +76,15 @@ void window_done(struct window *window, struct inflight *entry)
     delivery_clear(&entry->delivery);
     entry->state = INFLIGHT_DONE;
     window->active--;
-    while (window->span > 0 && at(window, 0)->state == INFLIGHT_DONE) {
+    struct window_ring *ring = window->ring;
+    while (window->span > 0 && ring->entries[ring->head].state == INFLIGHT_DONE) {
         window->oldest_id = id_at(window, 1);
-        window->head = (window->head + 1) & (window->capacity - 1);
+        ring->head = (ring->head + 1) & (ring->capacity - 1);
         window->span--;
+    }
+    if (window->span == 0 && ring->capacity > KEPT_CAPACITY) {
+        free(ring);
+        window->ring = NULL;
     }
 }
 

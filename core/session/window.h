@@ -19,27 +19,38 @@ struct inflight {
     bool resend;   ///< not yet sent on the connection that resumed the session
 };
 
+struct window_ring;
+
+enum { WINDOW_SPAN_MAX = 65535 };
+
 /**
  * Packet identifiers are given out one after the other, so an identifier's place follows from its distance to
- * the oldest one: finding it costs the same however large the window is.
+ * the oldest one: finding it costs the same however large the window is. Zero-initialised is empty.
  */
 struct window {
-    struct inflight *ring;
-    uint32_t capacity; ///< a power of two, or 0
-    uint32_t head;
-    uint32_t span;      ///< places from the oldest unacknowledged to the newest
-    uint32_t active;    ///< of them not yet done
-    uint16_t oldest_id; ///< packet identifier at `head`
+    struct window_ring *ring;
+    uint16_t span;      ///< places from the oldest unacknowledged to the newest
+    uint16_t active;    ///< of them not yet done
+    uint16_t oldest_id; ///< packet identifier of the oldest; 0: none was given out yet
 };
+
+/**
+ * Whether there is a packet identifier for another message. A client that leaves one message unacknowledged
+ * and acknowledges all others comes to the end of them.
+ */
+static inline bool window_has_room(const struct window *window)
+{
+    return window->span < WINDOW_SPAN_MAX;
+}
 
 /** Appends a message that is about to be sent; takes the delivery. Returns its packet identifier, or 0: no
  * room or no memory. */
 uint16_t window_add(struct window *window, const struct delivery *delivery);
 
-/** The entry of a packet identifier, or NULL when it is not in use. */
+/** The entry of a packet identifier, or NULL when it is not in use. Good until the window changes. */
 struct inflight *window_find(struct window *window, uint16_t packet_id);
 
-/** The exchange of `entry` is over. */
+/** The exchange of `entry` (of window_find or window_next) is over; no entry is good any more. */
 void window_done(struct window *window, struct inflight *entry);
 
 /** Walks entries that are not done, oldest first: start with *cursor = 0. Sets *packet_id; NULL at the end.

@@ -14,8 +14,9 @@ struct subscription {
     uint32_t identifier;
     uint8_t options;
     bool covered;
-    bool online;   ///< matters in a shared group only
-    uint32_t slot; ///< place in the crowd
+    bool online;    ///< matters in a shared group only
+    uint32_t slot;  ///< place in the crowd
+    uint32_t place; ///< the session's: where it keeps this handle
     struct tree_node *node;
     struct subscriptions *index;
 };

@@ -188,6 +188,16 @@ bool subscription_is_shared(const struct subscription *subscription)
     return subscription->node->kind == TREE_GROUP;
 }
 
+uint32_t subscription_place(const struct subscription *subscription)
+{
+    return subscription->place;
+}
+
+void subscription_set_place(struct subscription *subscription, uint32_t place)
+{
+    subscription->place = place;
+}
+
 bool subscription_is_covered(const struct subscription *subscription)
 {
     return subscription->covered;

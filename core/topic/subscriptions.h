@@ -62,6 +62,10 @@ uint32_t subscription_identifier(const struct subscription *subscription);
 bool subscription_is_shared(const struct subscription *subscription);
 bool subscription_is_covered(const struct subscription *subscription);
 
+/** A number that the session keeps with the handle: where it stands in a list of the session's. */
+uint32_t subscription_place(const struct subscription *subscription);
+void subscription_set_place(struct subscription *subscription, uint32_t place);
+
 /** Marks that deliveries need no READ check. Owner only; a change writes the index, under its locks. */
 void subscription_set_covered(struct subscription *subscription, bool covered);
 
