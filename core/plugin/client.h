@@ -26,7 +26,8 @@ struct client_identity {
     struct str certificate_pem;
 };
 
-/** A new client of this worker, with one reference and a fresh connection id (worker index in the upper 8 bits). */
+/** A new client of this worker, with one reference and a fresh connection id (worker index in the upper 8
+ * bits). */
 struct client *client_new(struct worker *worker, const struct client_identity *identity);
 struct client *client_ref(struct client *client);
 

@@ -95,11 +95,11 @@ static void login_undecided(struct walk *walk)
     else if (anonymous && walk->chain->allow_anonymous)
         walk->outcome.verdict = NOCTULE_ALLOW;
     else if (walk->chain->login.count == 0 && walk->chain->allow_anonymous) {
-        // A name that nobody could check is worth nothing: rules for that user must not be had by claiming it.
+        // A name that nobody could check is worth nothing: rules for that user must not be had by claiming
+        // it.
         client_set_username(walk->client, (struct str){0});
         walk->outcome.verdict = NOCTULE_ALLOW;
-    }
-    else if (login->auth_method.data)
+    } else if (login->auth_method.data)
         walk->outcome.reason_code = MQTT_BAD_AUTHENTICATION_METHOD;
     else if (login->has_username && walk->chain->login.count > 0) {
         // Answered like a wrong password, so that the answer does not tell which names exist.
