@@ -88,4 +88,5 @@ void broker_worker_down(struct worker *worker)
     wheel_stop(&here->housekeeping);
     wheel_stop(&here->throttle);
     plugin_worker_down(worker);
+    here->ended = true;
 }

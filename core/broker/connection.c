@@ -58,6 +58,31 @@ void connection_resume(struct connection *connection, enum pause_reason reason)
     stream_resume(&connection->stream);
 }
 
+// The connection's number is what keeps its listener: it is given back last.
+static void uncount(struct connection *connection)
+{
+    if (!connection->counted)
+        return;
+    atomic_fetch_sub_explicit(&connection->listener->broker->connections, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&connection->listener->connections, 1, memory_order_release);
+}
+
+void connection_free(struct connection *connection)
+{
+    uncount(connection);
+    connection_unlink(connection);
+    aliases_free(connection);
+    free(connection->expiry);
+    free(connection);
+}
+
+void connection_lose(struct connection *connection)
+{
+    stream_destroy(&connection->stream);
+    login_forget(connection);
+    connection_free(connection);
+}
+
 void connection_set_deadline(struct connection *connection, uint64_t after_ms)
 {
     struct worker *worker = connection->stream.worker;
@@ -91,6 +116,10 @@ static void check_silence(struct connection *connection)
         next = send_timeout - stalled;
     }
     if (connection->keep_alive_ms) {
+        // A large packet on a slow line is a sign of life, too: its bytes come, and nothing else can between.
+        if (connection->stream.input_length != connection->input_seen && connection->stream.input_length > 0)
+            connection->seen_ms = now;
+        connection->input_seen = connection->stream.input_length;
         uint64_t silent = now - connection->seen_ms;
         // Bytes that wait unread because the broker itself holds the client's input are no silence.
         if (silent >= connection->keep_alive_ms && !connection->stream.paused) {
@@ -150,10 +179,10 @@ void connection_leave(struct connection *connection, uint8_t reason, bool with_w
     if (connection->expiry)
         wheel_stop(connection->expiry);
     give_up_decisions(connection);
-    free(connection->connect);
-    connection->connect = NULL;
+    login_forget(connection);
     connection->session = NULL;
     if (connection->client) {
+        log_denials_left_out(connection);
         client_set_owner(connection->client, NULL);
         if (session)
             tell_disconnected(connection, reason);

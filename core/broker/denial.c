@@ -1,14 +1,55 @@
 // Log lines about connections: who, from where, and, for a denial, which plugin and rule.
 #include "core/broker/state.h"
 
+enum { DENIALS_PER_SECOND = 50 }; // lines of one client
+
 static struct str field(struct noctule_string string)
 {
     return str_make(string.data, string.length);
 }
 
+bool log_gate_opens(struct log_gate *gate, uint64_t now_ms, uint32_t per_second, uint64_t *left_out)
+{
+    uint32_t second = (uint32_t)(now_ms / 1000);
+    *left_out = 0;
+    if (gate->second != second) {
+        gate->second = second;
+        gate->written = 0;
+    }
+    if (gate->written >= per_second) {
+        gate->left_out++;
+        return false;
+    }
+    gate->written++;
+    *left_out = gate->left_out;
+    gate->left_out = 0;
+    return true;
+}
+
+static void log_left_out(const struct noctule_client_info *info, uint64_t count)
+{
+    log_event(LOG_INFO, "denials_left_out", "more was denied than is logged",
+              LOG_NUM("connection", info->connection_id), LOG_STR("client", field(info->client_id)),
+              LOG_STR("address", field(info->address)), LOG_NUM("left_out", count));
+}
+
+void log_denials_left_out(struct connection *connection)
+{
+    if (connection->client && connection->denials.left_out > 0)
+        log_left_out(client_info(connection->client), connection->denials.left_out);
+    connection->denials.left_out = 0;
+}
+
 void log_denial(struct client *client, const char *access, struct str topic, const struct outcome *outcome)
 {
     const struct noctule_client_info *info = client_info(client);
+    struct connection *connection = client_owner(client);
+    uint64_t left_out = 0;
+    if (connection && !log_gate_opens(&connection->denials, connection->stream.worker->now_ms,
+                                      DENIALS_PER_SECOND, &left_out))
+        return;
+    if (left_out > 0)
+        log_left_out(info, left_out);
     log_event(LOG_INFO, "denied", outcome->failed ? "denied: no decision could be made" : "denied",
               LOG_NUM("connection", info->connection_id), LOG_STR("client", field(info->client_id)),
               LOG_STR("user", field(info->username)), LOG_STR("address", field(info->address)),

@@ -124,6 +124,7 @@ void listeners_switch(struct broker_worker *here)
         if (listener->stays && listener->fresh) {
             listener_attach(listener->socket, here->worker, listeners_accepted, listener);
         } else if (!listener->stays) {
+            atomic_store_explicit(&listener->leaving, true, memory_order_relaxed);
             listener_detach(listener->socket, here->worker);
             drop_connections(here, listener);
         }

@@ -8,7 +8,7 @@
 
 enum { CLIENT_ID_RANDOM = 22, MOVES_MAX = 2 };
 
-// A connection on its way to the worker of its client id.
+/** A connection on its way to the worker of its client id. */
 struct move {
     struct post post; // first: found again from the post
     struct turn_task task;
@@ -65,12 +65,18 @@ static void arrive(struct worker *worker, struct post *post)
 void login_arrived(struct worker *worker, struct connection *connection)
 {
     struct broker_worker *here = worker->owner;
+    if (here->ended) {
+        connection_lose(connection);
+        return;
+    }
     connection_link(here, connection);
     stream_attach(&connection->stream, worker);
     connection->seen_ms = worker->now_ms;
     connection_set_deadline(connection, here->settings->limits.connect_timeout_ms);
     if (here->stopping)
         connection_fail(connection, MQTT_SERVER_SHUTTING_DOWN, NULL);
+    else if (atomic_load_explicit(&connection->listener->leaving, memory_order_relaxed))
+        connection_fail(connection, MQTT_ADMINISTRATIVE_ACTION, "its listener was removed");
     else
         login_begin(connection);
 }
@@ -80,10 +86,7 @@ static void depart(struct worker *worker, struct turn_task *task)
 {
     struct move *move = (struct move *)((char *)task - offsetof(struct move, task));
     struct connection *connection = move->connection;
-    if (connection->state == STATE_CLOSED) {
-        free(move);
-        return;
-    }
+    connection->connect->move = NULL;
     wheel_stop(&connection->timer);
     connection_unlink(connection);
     stream_detach(&connection->stream);
@@ -95,7 +98,19 @@ static void move_to(struct connection *connection, unsigned home)
     struct move *move = memory_alloc(sizeof *move);
     *move = (struct move){.post.run = arrive, .task.run = depart, .connection = connection, .home = home};
     connection->connect->moves++;
+    connection->connect->move = move;
     worker_at_turn_end(connection->stream.worker, &move->task);
+}
+
+void login_forget(struct connection *connection)
+{
+    struct connect_packet *connect = connection->connect;
+    if (connect && connect->move) {
+        worker_forget_task(connection->stream.worker, &connect->move->task);
+        free(connect->move);
+    }
+    free(connect);
+    connection->connect = NULL;
 }
 
 static bool keep_connect(struct connection *connection, const struct mqtt_frame *frame)
@@ -104,6 +119,7 @@ static bool keep_connect(struct connection *connection, const struct mqtt_frame 
     if (!connect)
         return false;
     connect->moves = 0;
+    connect->move = NULL;
     memcpy(connect->bytes, frame->body, frame->length);
     struct mqtt_frame copy = *frame;
     copy.body = connect->bytes;
@@ -342,6 +358,7 @@ static void auth_decided(struct client *client, const struct outcome *outcome, v
         refuse(connection, outcome);
         return;
     }
+    online_start_expiry(connection);
     struct mqtt_disconnect packet = {.reason = MQTT_SUCCESS};
     mqtt_set(&packet.properties, MQTT_AUTHENTICATION_METHOD);
     packet.properties.authentication_method = authentication_method(connection);

@@ -95,7 +95,7 @@ static void take_client_limits(struct connection *connection, const struct limit
     const struct mqtt_connect *packet = &connection->connect->packet;
     const struct mqtt_properties *properties = &packet->properties;
     uint64_t quota = limits->inflight;
-    connection->maximum_packet_size = (uint32_t)limits->packet_size;
+    connection->maximum_packet_size = PACKET_SIZE_MAX;
     if (packet->version == MQTT_V5) {
         if (mqtt_has(properties, MQTT_RECEIVE_MAXIMUM))
             quota = minimum(quota, properties->receive_maximum);
@@ -198,9 +198,11 @@ static void login_expired(struct wheel_timer *timer, void *context)
     connection_fail(connection, MQTT_NOT_AUTHORIZED, "the login has expired");
 }
 
-static void start_expiry(struct connection *connection)
+void online_start_expiry(struct connection *connection)
 {
     uint64_t at = client_expires_at(connection->client);
+    if (connection->expiry)
+        wheel_stop(connection->expiry);
     if (!at)
         return;
     uint64_t now = clock_wall_ms();
@@ -246,7 +248,7 @@ void online_start(struct connection *connection, const struct outcome *outcome)
     connection->state = STATE_ONLINE;
     wheel_stop(&connection->timer);
     connection_start_keep_alive(connection);
-    start_expiry(connection);
+    online_start_expiry(connection);
     tell_session(connection, present ? NOCTULE_EVENT_SESSION_RESUMED : NOCTULE_EVENT_SESSION_CREATED);
     tell_session(connection, NOCTULE_EVENT_CONNECTED);
     log_connection(connection, LOG_INFO, "connected",
@@ -263,6 +265,7 @@ void online_start(struct connection *connection, const struct outcome *outcome)
     }
     if (present) {
         mark_for_resending(connection);
+        connection->carried = connection->session->received.count;
         // Who the client is now decides anew what it may read.
         session_uncover(session);
         session_set_online(session, true);

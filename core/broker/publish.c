@@ -284,9 +284,9 @@ static bool take_properties(const struct mqtt_publish *publish, struct message *
 static uint8_t check_limits(struct connection *connection, const struct mqtt_publish *publish)
 {
     const struct limit_settings *limits = &connection_worker(connection)->settings->limits;
-    // 3.x knows no Receive Maximum. [v5 3.3.4-7]
+    // 3.x knows no Receive Maximum. What earlier connections left open does not count. [v5 3.3.4-7, 4.9]
     if (publish->qos > 0 && connection->version == MQTT_V5 &&
-        connection->session->received.count >= limits->inflight)
+        connection->session->received.count >= limits->inflight + connection->carried)
         return MQTT_RECEIVE_MAXIMUM_EXCEEDED;
     if (limits->topic_levels < 32768 && topic_levels(publish->topic) > limits->topic_levels)
         return MQTT_TOPIC_NAME_INVALID;

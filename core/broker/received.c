@@ -156,15 +156,7 @@ static void closed(struct stream *stream, int error)
                            "no DISCONNECT");
         connection_leave(connection, MQTT_UNSPECIFIED_ERROR, true);
     }
-    if (connection->counted) {
-        atomic_fetch_sub_explicit(&connection->listener->connections, 1, memory_order_relaxed);
-        atomic_fetch_sub_explicit(&connection_worker(connection)->broker->connections, 1,
-                                  memory_order_relaxed);
-    }
-    connection_unlink(connection);
-    aliases_free(connection);
-    free(connection->expiry);
-    free(connection);
+    connection_free(connection);
 }
 
 const struct stream_events connection_stream_events = {received, drained, closed};

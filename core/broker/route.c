@@ -126,6 +126,15 @@ static bool takes(const struct broker_worker *here, struct message *message,
     return !((target->options & MQTT_OPTION_NO_LOCAL) && message->publisher == target->session);
 }
 
+// The member of a shared group has gone since it was chosen.
+static void deliver_elsewhere(struct broker_worker *here, struct message *message,
+                              const struct subscription_target *target)
+{
+    struct delivery delivery = delivery_for(message, target);
+    if (delivery_keep(&delivery))
+        route_to_group(here, &delivery, target->session);
+}
+
 // Subscriptions of one session that overlap become one delivery: the highest QoS, all identifiers.
 // [v5 3.3.4-2, 3.3.4-4]
 static void deliver_merged(struct broker_worker *here, struct message *message,
@@ -140,8 +149,11 @@ static void deliver_merged(struct broker_worker *here, struct message *message,
     size_t merged = 0;
     for (size_t i = 0; i < count; i++) {
         struct session *session;
-        if (!takes(here, message, &targets[i], &session))
+        if (!takes(here, message, &targets[i], &session)) {
+            if (targets[i].shared && !session)
+                deliver_elsewhere(here, message, &targets[i]);
             continue;
+        }
         struct delivery delivery = delivery_for(message, &targets[i]);
         if (session->mark != mark || targets[i].shared) {
             if (!targets[i].shared) {
@@ -177,10 +189,7 @@ static void deliver_targets(struct broker_worker *here, struct message *message,
             struct delivery delivery = delivery_for(message, &targets[i]);
             deliver(here, session, &delivery);
         } else if (targets[i].shared && !session) {
-            // The member has gone since it was chosen.
-            struct delivery delivery = delivery_for(message, &targets[i]);
-            if (delivery_keep(&delivery))
-                route_to_group(here, &delivery, targets[i].session);
+            deliver_elsewhere(here, message, &targets[i]);
         }
     }
 }
@@ -200,15 +209,24 @@ void route_to_group(struct broker_worker *here, struct delivery *delivery, uint6
     delivery_clear(delivery);
 }
 
+static void note_not_retained(struct broker_worker *here, struct str topic)
+{
+    uint64_t left_out;
+    here->dropped++;
+    if (log_gate_opens(&here->not_retained, here->worker->now_ms, 1, &left_out))
+        log_event(LOG_WARN, "not_retained",
+                  "limits.retained_messages or limits.retained_bytes is reached: a message is not retained",
+                  LOG_STR("topic", topic), LOG_NUM("left_out", left_out));
+}
+
 static void keep_retained(struct broker_worker *here, struct message *message)
 {
     const struct limit_settings *limits = &here->settings->limits;
     struct message *owned = message_keep(message);
     if (!owned)
         return;
-    if (!retained_store(here->broker->retained, owned, limits->retained_messages))
-        log_warn("limits.retained_messages is reached: a message on %.*s is not retained",
-                 STR_ARG(message->topic));
+    if (!retained_store(here->broker->retained, owned, limits->retained_messages, limits->retained_bytes))
+        note_not_retained(here, message->topic);
     message_unref(owned);
 }
 

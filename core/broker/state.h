@@ -15,6 +15,9 @@
 #include "core/plugin/decision.h"
 #include "core/session/sessions.h"
 
+/** Nothing larger can be encoded. */
+#define PACKET_SIZE_MAX (MQTT_REMAINING_LENGTH_MAX + 5)
+
 enum {
     LINGER_MS = 2000,    ///< how long a closing connection may take to read what it was sent
     GOODBYE_MS = 300,    ///< the same when the broker stops
@@ -25,6 +28,14 @@ enum {
 
 struct broker_worker;
 struct connection;
+struct move;
+
+/** Lets so many lines of one kind pass each second and counts the others. Zero-initialised is open. */
+struct log_gate {
+    uint32_t second;
+    uint32_t written; ///< in that second
+    uint32_t left_out;
+};
 
 /** A listening socket and its name; main thread makes and closes it, workers hold its number. */
 struct broker_listener {
@@ -34,8 +45,9 @@ struct broker_listener {
     char *name;
     char *host;
     uint16_t port;
-    bool stays; ///< is in the configuration in force, or, during a reload, in the new one
-    bool fresh; ///< during a reload: was opened for it
+    bool stays;          ///< is in the configuration in force, or, during a reload, in the new one
+    atomic_bool leaving; ///< its connections are being ended
+    bool fresh;          ///< during a reload: was opened for it
     _Atomic uint64_t connections;
     _Atomic uint64_t max_connections;
 };
@@ -78,6 +90,8 @@ struct broker_worker {
     struct connection *throttled;
     struct wheel_timer housekeeping;
     bool stopping;
+    bool ended; ///< everything has been given up; what still arrives is lost
+    struct log_gate not_retained;
     uint64_t dropped; ///< messages that a full queue or a limit cost
 };
 
@@ -85,6 +99,7 @@ struct broker_worker {
 struct connect_packet {
     struct mqtt_connect packet; ///< points into `bytes`
     unsigned moves;             ///< between workers
+    struct move *move;          ///< asked for, not yet begun
     uint8_t bytes[];
 };
 
@@ -141,8 +156,12 @@ struct connection {
     uint32_t keep_alive_ms;       ///< one and a half times; 0: none
     uint32_t maximum_packet_size; ///< the client's
     uint32_t resend_left;         ///< entries of the window that have not been sent again
+    uint32_t replaying;           ///< retained messages added since none was waiting
+    uint32_t input_seen;          ///< bytes of an unfinished packet when the silence was last looked at
+    uint16_t carried;             ///< incoming QoS 2 exchanges of connections before this one
     uint16_t send_quota;          ///< unacknowledged QoS 1 and 2 messages to the client at most
     uint16_t topic_alias_maximum; ///< the client's
+    struct log_gate denials;
     uint8_t version;
     uint8_t state;
     uint8_t pauses;           ///< enum pause_reason
@@ -172,6 +191,10 @@ struct connection *connection_new(struct broker_worker *here, struct broker_list
                                   const char *address);
 void connection_link(struct broker_worker *here, struct connection *connection);
 void connection_unlink(struct connection *connection);
+/** Gives the structure back, after its stream. */
+void connection_free(struct connection *connection);
+/** As connection_free, with the stream, for one that no worker holds any more. */
+void connection_lose(struct connection *connection);
 /** Takes the connection out of its session, publishes or arms the will, and tells observers; the stream is
  * untouched. */
 void connection_leave(struct connection *connection, uint8_t reason, bool with_will);
@@ -201,9 +224,13 @@ extern const struct stream_events connection_stream_events;
 void login_too_large(struct connection *connection, const uint8_t *packet, size_t available);
 void login_receive(struct connection *connection, const struct mqtt_frame *frame);
 void login_auth(struct connection *connection, const struct mqtt_frame *frame);
+/** Drops what was kept of CONNECT. */
+void login_forget(struct connection *connection);
 void login_arrived(struct worker *worker, struct connection *connection);
 
 /* online.c */
+/** Sets the timer for the end of the login, where it has one. */
+void online_start_expiry(struct connection *connection);
 void online_start(struct connection *connection, const struct outcome *outcome);
 
 /* publish.c */
@@ -257,8 +284,8 @@ void aliases_free(struct connection *connection);
 void reply_ack(struct connection *connection, uint8_t type, uint16_t packet_id, uint8_t reason,
                struct str told);
 void reply_ping(struct connection *connection);
-/** False, and nothing is sent, where not even the shortest form fits into what the client takes (Maximum Packet
- * Size). */
+/** False, and nothing is sent, where not even the shortest form fits into what the client takes (Maximum
+ * Packet Size). */
 bool reply_connack(struct connection *connection, const struct mqtt_connack *connack);
 /** DISCONNECT or AUTH, likewise. */
 bool reply_disconnect(struct connection *connection, uint8_t type, const struct mqtt_disconnect *packet);
@@ -273,7 +300,12 @@ void will_publish(struct will *will);
 void will_drop(struct session *session);
 
 /* denial.c */
+/** Whether one more line may be written now. `*left_out`: how many were not since the last one that was. */
+bool log_gate_opens(struct log_gate *gate, uint64_t now_ms, uint32_t per_second, uint64_t *left_out);
+/** One line; a client that causes them faster than a person could read gets a line about their number. */
 void log_denial(struct client *client, const char *access, struct str topic, const struct outcome *outcome);
+/** The connection ends: tells of denials that were left out. */
+void log_denials_left_out(struct connection *connection);
 void log_connection(struct connection *connection, enum log_level level, const char *event,
                     const char *message, const char *why);
 

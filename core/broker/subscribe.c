@@ -7,6 +7,8 @@
 #include "core/broker/state.h"
 #include "core/topic/topic.h"
 
+enum { REPLAYING_MOST = 1 << 20 }; // retained messages on their way to one client
+
 /** One filter of a SUBSCRIBE (or of a recheck), and the answer about it. */
 struct subscribe_item {
     struct subscribe_call *call;
@@ -23,6 +25,7 @@ struct subscribe_call {
     struct subscribe_call *next;
     struct connection *connection;
     bool recheck;
+    bool stale; ///< rules have changed since it was asked: to be asked again
     uint16_t packet_id;
     uint32_t identifier;
     size_t count;
@@ -45,15 +48,32 @@ static void unlink_call(struct subscribe_call *call)
     *link = call->next;
 }
 
+static void cancel_call(struct subscribe_call *call)
+{
+    unlink_call(call);
+    for (size_t i = 0; i < call->count; i++)
+        if (call->items[i].decision)
+            decision_cancel(call->items[i].decision);
+    free_call(call);
+}
+
 void subscribe_cancel(struct connection *connection)
 {
-    while (connection->subscribe) {
-        struct subscribe_call *call = connection->subscribe;
-        connection->subscribe = call->next;
-        for (size_t i = 0; i < call->count; i++)
-            if (call->items[i].decision)
-                decision_cancel(call->items[i].decision);
-        free_call(call);
+    while (connection->subscribe)
+        cancel_call(connection->subscribe);
+}
+
+// What is asked about now was asked under rules that may not hold any more: a recheck starts anew, a
+// SUBSCRIBE is followed by one.
+static void doubt_calls(struct connection *connection)
+{
+    struct subscribe_call *next;
+    for (struct subscribe_call *call = connection->subscribe; call; call = next) {
+        next = call->next;
+        if (call->recheck)
+            cancel_call(call);
+        else
+            call->stale = true;
     }
 }
 
@@ -142,6 +162,19 @@ static void tell_subscription(struct connection *connection, uint32_t kind, stru
     tell_event(connection->stream.worker, client, &event);
 }
 
+// [v5 3.8.3-3]
+static void leave_out_own(struct retained_list *list, uint64_t session)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->messages[i]->publisher == session)
+            message_unref(list->messages[i]);
+        else
+            list->messages[kept++] = list->messages[i];
+    }
+    list->count = kept;
+}
+
 // Retained messages for a subscription; none for a shared one. [v5 3.8.3.1, 4.8.2]
 static void replay(struct connection *connection, const struct subscribe_item *item, uint32_t identifier,
                    bool existed)
@@ -154,15 +187,28 @@ static void replay(struct connection *connection, const struct subscribe_item *i
     struct broker_worker *here = connection_worker(connection);
     struct retained_list list = {0};
     retained_match(here->broker->retained, parsed.filter, here->worker->now_ms, &list);
-    if (list.count > 0)
-        session_add_replay(connection->session, &list, item->options & MQTT_OPTION_QOS, identifier,
-                           item->covered);
+    if (item->options & MQTT_OPTION_NO_LOCAL)
+        leave_out_own(&list, connection->session->id);
+    if (list.count == 0) {
+        retained_list_clear(&list);
+        return;
+    }
+    connection->replaying += (uint32_t)list.count;
+    session_add_replay(connection->session, &list, item->options & MQTT_OPTION_QOS, identifier,
+                       item->covered);
 }
 
 static bool apply(struct connection *connection, struct subscribe_item *item, uint32_t identifier)
 {
     struct broker_worker *here = connection_worker(connection);
     struct session *session = connection->session;
+    // Subscribing to everything again and again would make the broker hold all of it each time.
+    if (!session->replay_first)
+        connection->replaying = 0;
+    if (connection->replaying >= REPLAYING_MOST) {
+        item->code = MQTT_QUOTA_EXCEEDED;
+        return false;
+    }
     if (session->subscription_count >= here->settings->limits.subscriptions &&
         !subscriptions_find(here->broker->subscriptions, session->id, item->filter)) {
         item->code = MQTT_QUOTA_EXCEEDED;
@@ -209,6 +255,7 @@ static void answered(struct subscribe_call *call)
     struct connection *connection = call->connection;
     unlink_call(call);
     for (size_t i = 0; i < call->count; i++) {
+        call->items[i].covered &= !call->stale;
         if (call->recheck)
             apply_recheck(connection, &call->items[i]);
         else if (call->items[i].code < 0x80)
@@ -218,6 +265,8 @@ static void answered(struct subscribe_call *call)
         send_suback(connection, call);
     }
     if (!call->recheck && connection->state == STATE_ONLINE) {
+        if (call->stale)
+            subscribe_recheck(connection);
         deliver_waiting(connection);
         connection_resume(connection, PAUSE_SUBSCRIBE);
     }
@@ -273,6 +322,7 @@ void subscribe_receive(struct connection *connection, const struct mqtt_frame *f
 void subscribe_recheck(struct connection *connection)
 {
     struct session *session = connection->session;
+    doubt_calls(connection);
     if (session->subscription_count == 0 || !chain_takes_access(connection->client, NOCTULE_ACCESS_SUBSCRIBE))
         return;
     char *filter = memory_alloc(65536);

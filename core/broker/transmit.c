@@ -94,8 +94,9 @@ static uint64_t shape_v5(struct connection *connection, struct shape *shape, con
             message->expires_ms > now ? (uint32_t)((message->expires_ms - now + 999) / 1000) : 0;
     }
     uint64_t size = size_of(shape, delivery, packet_id, true);
-    // An alias is defined only by a packet that is really sent.
-    if (connection->topic_alias_maximum && size + 3 <= connection->maximum_packet_size) {
+    // An alias is defined only by a packet that is really sent. It takes three bytes, and may make the length
+    // of the properties, or that of the packet, a byte longer.
+    if (connection->topic_alias_maximum && size + 5 <= connection->maximum_packet_size) {
         bool known;
         shape->alias = alias_for(connection, message->topic, &known);
         if (known)

@@ -77,7 +77,22 @@ static struct message *topic_clear(struct retained *index, struct str topic, con
     return before;
 }
 
-bool retained_store(struct retained *index, struct message *message, uint64_t limit)
+// The node for `message`, made if need be; NULL when it would exceed a limit.
+static struct retained_node *node_within(struct retained *index, const struct message *message,
+                                         uint64_t limit, uint64_t limit_bytes)
+{
+    uint64_t weight = message_weight(message);
+    bool full = limit > 0 && index->count >= limit;
+    bool heavy = limit_bytes > 0 && (weight > limit_bytes || index->bytes > limit_bytes - weight);
+    struct retained_node *node = retained_tree_find(&index->tree, message->topic, !full && !heavy);
+    if (!node || (!full && !heavy))
+        return node;
+    // Only what stands in the place of another may go beyond the number, and beyond the bytes if it is no
+    // larger.
+    return node->message && (!heavy || weight <= message_weight(node->message)) ? node : NULL;
+}
+
+bool retained_store(struct retained *index, struct message *message, uint64_t limit, uint64_t limit_bytes)
 {
     struct message *before = NULL;
     bool stored = true;
@@ -85,9 +100,8 @@ bool retained_store(struct retained *index, struct message *message, uint64_t li
     if (message->payload.length == 0) {
         before = topic_clear(index, message->topic, NULL);
     } else {
-        bool full = limit > 0 && index->count >= limit;
-        struct retained_node *node = retained_tree_find(&index->tree, message->topic, !full);
-        stored = node && (!full || node->message);
+        struct retained_node *node = node_within(index, message, limit, limit_bytes);
+        stored = node != NULL;
         if (stored)
             before = node_exchange(index, node, message_ref(message));
     }

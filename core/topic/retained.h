@@ -16,9 +16,10 @@ void retained_free(struct retained *index);
 /**
  * Stores a message as the retained one of its topic (taking its own reference; the message is owned, see
  * message_keep), or with an empty payload removes the topic's. Returns false when `limit` messages are stored
- * and this would be one more (0: no limit). [v5 3.3.1.3]
+ * and this would be one more, or when their bytes (message_weight) would exceed `limit_bytes` (0: no limit).
+ * [v5 3.3.1.3]
  */
-bool retained_store(struct retained *index, struct message *message, uint64_t limit);
+bool retained_store(struct retained *index, struct message *message, uint64_t limit, uint64_t limit_bytes);
 
 /** A list of messages with one reference each, given to the caller. */
 struct retained_list {

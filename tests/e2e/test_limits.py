@@ -264,3 +264,16 @@ def test_topic_aliases(limited, connect, topic):
         assert "topic_alias" not in one.expect_message(topic, "x").properties
     one.send_publish(topic, "x", properties={"topic_alias": 1})
     one.expect_disconnect(0x94)
+
+
+def test_retained_bytes(limited, connect, topic):
+    broker = limited(retained_bytes="4KiB")
+    publisher = connect(to=broker)
+    for i in range(3):
+        publisher.publish(f"{topic}/{i}", b"x" * 1800, qos=1, retain=True)
+    publisher.publish(f"{topic}/0", b"y" * 1800, qos=1, retain=True)
+    one = connect(to=broker)
+    one.subscribe(f"{topic}/+")
+    assert [m.payload[:1] for m in one.expect_messages(2)] == [b"y", b"x"]
+    one.expect_nothing()
+    assert "limits.retained_bytes" in broker.log()

@@ -64,3 +64,21 @@ def test_no_password_is_ever_logged(start_broker, connect, client):
     client(to=broker).connect(username="nobody", password="hunter2-unknown", reason=0x86)
     broker.stop()
     assert "hunter2" not in broker.log()
+
+
+def test_one_client_cannot_flood_the_log_with_denials(start_broker, connect):
+    broker = start_broker(base_config(allow_anonymous=False, plugins=PLUGINS, log={"level": "info", "format": "json"}),
+                          FILES)
+    one = connect(to=broker, username="ann", password="a")
+    for i in range(600):
+        one.send_publish(f"secret/{i}", "no")
+    one.ping()
+    other = connect(to=broker, username="ann", password="a")
+    other.publish("secret/other", "no", qos=1, reason=0x87)
+    one.disconnect()
+    broker.stop()
+    events = [json.loads(line) for line in broker.log().splitlines()]
+    written = sum(event["event"] == "denied" for event in events)
+    left_out = sum(event["left_out"] for event in events if event["event"] == "denials_left_out")
+    assert left_out > 300 and written + left_out == 601
+    assert any(event.get("topic") == "secret/other" for event in events)

@@ -135,7 +135,7 @@ static void check_retained(const struct line *lines, size_t count)
         struct message borrowed = {.topic = lines[i].text, .payload = STR("x")};
         struct message *owned = lines[i].is_topic ? message_keep(&borrowed) : NULL;
         if (owned)
-            retained_store(retained, owned, 0);
+            retained_store(retained, owned, 0, 0);
         message_unref(owned);
         message_release(&borrowed);
     }

@@ -10,7 +10,7 @@ static struct retained *retained;
 static bool store_until(const char *topic, const char *payload, uint64_t expires_ms, uint64_t limit)
 {
     struct message *message = message_of(str_of(topic), str_of(payload), expires_ms);
-    bool stored = retained_store(retained, message, limit);
+    bool stored = retained_store(retained, message, limit, 0);
     message_unref(message);
     return stored;
 }
@@ -104,6 +104,31 @@ START_TEST(limit)
 }
 END_TEST
 
+START_TEST(limit_of_bytes)
+{
+    retained = retained_new();
+    char payload[400];
+    memset(payload, 'x', sizeof payload);
+    struct message *large = message_of(STR("a"), str_make(payload, sizeof payload), 0);
+    struct message *small = message_of(STR("a"), str_make(payload, 10), 0);
+    struct message *other = message_of(STR("b"), str_make(payload, 10), 0);
+    uint64_t most = message_weight(small) + message_weight(other);
+    ck_assert(!retained_store(retained, large, 0, message_weight(large) - 1));
+    ck_assert_uint_eq(count("#"), 0);
+    ck_assert(retained_store(retained, small, 0, most));
+    ck_assert(retained_store(retained, other, 0, most));
+    ck_assert(!retained_store(retained, large, 0, most));
+    ck_assert(retained_store(retained, small, 0, most - 1)); // no larger than what it replaces
+    uint64_t bytes;
+    ck_assert_uint_eq(retained_count(retained, &bytes), 2);
+    ck_assert_uint_eq(bytes, most);
+    message_unref(large);
+    message_unref(small);
+    message_unref(other);
+    retained_free(retained);
+}
+END_TEST
+
 START_TEST(expiry)
 {
     retained = retained_new();
@@ -158,7 +183,7 @@ START_TEST(deepest)
         for (size_t i = 0; i < length; i++)
             text[i] = i % 2 ? '/' : 'x';
         struct message *message = message_of(str_make(text, length), STR("x"), 0);
-        ck_assert(retained_store(retained, message, 0));
+        ck_assert(retained_store(retained, message, 0, 0));
         message_unref(message);
     }
     static const size_t lengths[] = {65535, 65533, 1};
@@ -236,7 +261,7 @@ static void change_something(struct chance *chance, struct record *records, uint
         record->expires_ms = now_ms + chance_below(chance, 300);
     struct str payload = str_make(&record->value, record->present ? sizeof record->value : 0);
     struct message *message = message_of(text_str(&topic), payload, record->expires_ms);
-    ck_assert(retained_store(retained, message, 0));
+    ck_assert(retained_store(retained, message, 0, 0));
     message_unref(message);
 }
 
@@ -274,7 +299,7 @@ static void *work(void *argument)
         struct text topic = chance_topic(&chance);
         struct message *message = message_of(text_str(&topic), chance_below(&chance, 3) ? STR("x") : STR(""),
                                              chance_below(&chance, 2) ? round + 50 : 0);
-        retained_store(retained, message, 500);
+        retained_store(retained, message, 500, 0);
         message_unref(message);
         struct text filter = chance_filter(&chance);
         struct retained_list list = {0};
@@ -307,6 +332,7 @@ END_TEST
 
 int main(void)
 {
-    const TTest *tests[] = {storing, wildcards, limit, expiry, sweeping, deepest, against_a_list, threads};
+    const TTest *tests[] = {storing,  wildcards, limit,          limit_of_bytes, expiry,
+                            sweeping, deepest,   against_a_list, threads};
     return topic_tests_run("retained", tests, sizeof tests / sizeof *tests);
 }

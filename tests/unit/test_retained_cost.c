@@ -22,7 +22,7 @@ static void store_all(struct retained *retained, struct str payload)
     for (unsigned i = 0; i < MESSAGES; i++) {
         struct text topic = topic_of(i);
         struct message *message = message_of(text_str(&topic), payload, 0);
-        ck_assert(retained_store(retained, message, 0));
+        ck_assert(retained_store(retained, message, 0, 0));
         message_unref(message);
     }
 }
