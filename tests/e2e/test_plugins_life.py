@@ -197,3 +197,28 @@ def test_explain_waits_for_slow_plugins_and_logs_in(tmp_path):
     done = explain("--access", "publish", "--topic", "own/me/x", "--client-id", "me", "--username", "u")
     assert done.returncode == 1 and "taken to be logged in" in done.stdout and "slowly" in done.stdout, done.stdout
     assert "not asked" in done.stdout
+
+
+# ---- The SDK ---------------------------------------------------------------------------------------------
+
+
+def test_template_builds_and_works(tmp_path):
+    import shutil
+    import subprocess
+    import yaml
+    sdk = broker_module.ROOT / "plugin-sdk"
+    shutil.copytree(sdk / "template", tmp_path / "mine")
+    subprocess.run(["make", "-s", "-C", tmp_path / "mine", f"SDK={sdk / 'include'}", "CFLAGS=-Werror"], check=True)
+    config = base_config(plugins=[{"name": "example", "path": str(tmp_path / "mine" / "example.so"), "config": {"prefix": "house"}}])
+    config["listeners"][0]["bind"] = "127.0.0.1:18995"
+    (tmp_path / "noctule.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def explain(topic, access="publish", user="ann"):
+        return run_command("explain", "-c", "noctule.yaml", "--access", access, "--topic", topic, "--username", user, cwd=tmp_path)
+
+    done = explain("house/ann/lamp")
+    assert done.returncode == 0 and "below house/ann" in done.stdout, done.stdout + done.stderr
+    assert explain("house/ann/#", "subscribe").returncode == 0
+    for topic, access, user in (("house/anna", "publish", "ann"), ("house/bob", "publish", "ann"), ("#", "subscribe", "ann"),
+                                ("house/#", "subscribe", "#"), ("house", "publish", "ann")):
+        assert explain(topic, access, user).returncode == 1
