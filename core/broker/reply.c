@@ -1,10 +1,24 @@
 // Control packets to the client.
 #include "core/broker/state.h"
 
+// Room for a packet. Nobody asks again for one that is left out, so without memory the connection ends. What
+// its version cannot say (size 0) has no room and needs none.
+static uint8_t *reserve(struct connection *connection, size_t size)
+{
+    struct stream *stream = &connection->stream;
+    if (size == 0)
+        return NULL;
+    uint8_t *out = stream_reserve(stream, size);
+    if (!out && !stream->closing)
+        stream_abort(stream);
+    return out;
+}
+
 void reply_ping(struct connection *connection)
 {
-    uint8_t packet[2];
-    stream_write(&connection->stream, packet, mqtt_encode_ping(packet, MQTT_PINGRESP));
+    uint8_t *out = reserve(connection, 2);
+    if (out)
+        stream_commit(&connection->stream, mqtt_encode_ping(out, MQTT_PINGRESP));
 }
 
 static void fill_reason(struct connection *connection, struct mqtt_ack *ack, struct str told)
@@ -29,7 +43,7 @@ void reply_ack(struct connection *connection, uint8_t type, uint16_t packet_id, 
     ack.properties.raw = (struct str){0};
     fill_reason(connection, &ack, told);
     size_t size = mqtt_encode_ack(NULL, connection->version, &ack);
-    uint8_t *out = stream_reserve(&connection->stream, size);
+    uint8_t *out = reserve(connection, size);
     if (out)
         stream_commit(&connection->stream, mqtt_encode_ack(out, connection->version, &ack));
 }
@@ -59,7 +73,7 @@ bool reply_connack(struct connection *connection, const struct mqtt_connack *con
     }
     if (size > largest(connection))
         return false;
-    uint8_t *out = stream_reserve(&connection->stream, size);
+    uint8_t *out = reserve(connection, size);
     if (out)
         stream_commit(&connection->stream, mqtt_encode_connack(out, connection->version, &trimmed));
     return true;
@@ -75,7 +89,7 @@ bool reply_disconnect(struct connection *connection, uint8_t type, const struct 
     }
     if (size > largest(connection))
         return false;
-    uint8_t *out = stream_reserve(&connection->stream, size);
+    uint8_t *out = reserve(connection, size);
     if (out)
         stream_commit(&connection->stream, mqtt_encode_disconnect(out, connection->version, type, &trimmed));
     return true;
@@ -90,7 +104,7 @@ void reply_suback(struct connection *connection, uint8_t type, uint16_t packet_i
                         "the acknowledgement is larger than the client's Maximum Packet Size");
         return;
     }
-    uint8_t *out = stream_reserve(&connection->stream, size);
+    uint8_t *out = reserve(connection, size);
     if (out)
         stream_commit(&connection->stream,
                       mqtt_encode_suback(out, connection->version, type, packet_id, codes, count, NULL));
