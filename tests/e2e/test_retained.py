@@ -43,6 +43,7 @@ def test_retained_message_is_replaced(connect, topic, version):
     subscriber.expect_message(topic, "second", retain=True)
     subscriber.expect_nothing()
     publisher.publish(topic, "qos 0", retain=True)
+    publisher.ping()
     late = connect(version)
     late.subscribe(topic)
     late.expect_message(topic, "qos 0", retain=True)
