@@ -21,7 +21,7 @@ static void table_grow(struct client_table *table)
 {
     struct client_table larger = {.capacity = table->capacity ? table->capacity * 2 : CAPACITY_MIN};
     larger.count = table->count;
-    larger.buckets = memory_zalloc(larger.capacity * sizeof *larger.buckets);
+    larger.buckets = memory_zalloc(larger.capacity * sizeof(void *));
     for (size_t i = 0; i < table->capacity; i++) {
         struct client *next;
         for (struct client *client = table->buckets[i]; client; client = next) {

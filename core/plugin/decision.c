@@ -119,8 +119,11 @@ void decision_cancel(struct decision *decision)
 
 void decisions_cancel(struct decision **list)
 {
-    while (*list)
-        decision_cancel(*list);
+    struct decision *next;
+    for (struct decision *decision = *list; decision; decision = next) {
+        next = decision->next;
+        decision_cancel(decision);
+    }
 }
 
 // ---- Judging -------------------------------------------------------------------------------------------
@@ -403,10 +406,11 @@ void decision_tell(struct decision *decision)
     decision->done(decision->walk.client, &decision->walk.outcome, decision->argument);
 }
 
+// Tells the caller of a decision that is on no list any more, and gives the list's reference of the client
+// back.
 static void decision_finish(struct decision *decision)
 {
     struct client *client = decision->walk.client;
-    decision_unlink(decision);
     bool continues = decision->walk.outcome.verdict == NOCTULE_CONTINUE;
     if (continues)
         login_continues(decision);
@@ -441,15 +445,23 @@ void decisions_resume(struct ticket *ticket, noctule_verdict verdict, const stru
             walk->position++;
             state = walk_run(walk);
         }
-        if (state == WALK_DONE)
+        if (state == WALK_DONE) {
+            decision_unlink(decision);
             decision_finish(decision);
+        }
     }
 }
 
 void decisions_end(struct decision **list)
 {
     while (*list) {
+        // Whoever is told may take others off the list, so its first is looked for anew each time.
         struct decision *decision = *list;
+        *list = decision->next;
+        if (decision->next)
+            decision->next->link = list;
+        decision->next = NULL;
+        decision->link = NULL;
         if (decision->ticket)
             ticket_leave(decision->ticket, decision);
         decision->walk.outcome =

@@ -19,14 +19,14 @@ struct outcome {
     uint8_t reason_code;     ///< MQTT 5 code of a denial; 0: the caller's usual one
     bool show_reason;        ///< `reason` may be told to the client
     bool covers_delivery;    ///< ALLOW of SUBSCRIBE that also settles every delivery under the filter (the
-                          ///< deciding entry is the first of the chain that takes DELIVER, and no required
-                          ///< entry takes it)
-    bool failed;          ///< the verdict comes from an error, a timeout or a limit, not from an opinion
-    bool decided;         ///< false: end of the chain, default_access or allow_anonymous
-    const char *instance; ///< deciding entry's name; NULL when `decided` is false
-    struct str reason;    ///< for the log and explain
-    struct str auth_data; ///< CONTINUE, or the last word of enhanced authentication
-    struct str psk;       ///< decide_psk: the key
+                             ///< deciding entry is the first of the chain that takes DELIVER, and no required
+                             ///< entry takes it)
+    bool failed;             ///< the verdict comes from an error, a timeout or a limit, not from an opinion
+    bool decided;            ///< false: end of the chain, default_access or allow_anonymous
+    const char *instance;    ///< deciding entry's name; NULL when `decided` is false
+    struct str reason;       ///< for the log and explain
+    struct str auth_data;    ///< CONTINUE, or the last word of enhanced authentication
+    struct str psk;          ///< decide_psk: the key
 };
 
 /** One step of a chain, for `noctule explain`. */

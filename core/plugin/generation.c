@@ -108,7 +108,7 @@ static void entries_retire(struct generation *generation)
 static void list_add(struct entry_list *list, size_t room, const struct entry *entry)
 {
     if (!list->entries)
-        list->entries = memory_alloc(room * sizeof(struct entry *));
+        list->entries = memory_alloc(room * sizeof(void *));
     list->entries[list->count++] = entry;
     if (entry->required)
         list->required_end = list->count;
@@ -163,10 +163,12 @@ static void chains_make(struct generation *generation)
 
 static void chain_clear(struct chain *chain)
 {
-    struct entry_list *lists[] = {&chain->all,        &chain->login,       &chain->psk,
-                                  &chain->message_in, &chain->message_out, &chain->events};
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        free(lists[i]->entries);
+    free(chain->all.entries);
+    free(chain->login.entries);
+    free(chain->psk.entries);
+    free(chain->message_in.entries);
+    free(chain->message_out.entries);
+    free(chain->events.entries);
     for (unsigned i = 0; i < ACCESS_KINDS; i++)
         free(chain->access[i].entries);
 }

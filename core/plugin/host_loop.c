@@ -205,10 +205,16 @@ void loop_resume(struct noctule_worker *worker, struct noctule_instance *instanc
 void loop_clear(struct noctule_worker *worker, struct noctule_instance *instance)
 {
     struct instance_worker *here = here_of(worker, instance);
-    while (here->timers)
-        timer_free(here->timers);
-    while (here->watches)
-        watch_free(here->watches);
+    struct noctule_timer *next_timer;
+    for (struct noctule_timer *timer = here->timers; timer; timer = next_timer) {
+        next_timer = timer->next;
+        timer_free(timer);
+    }
+    struct noctule_watch *next_watch;
+    for (struct noctule_watch *watch = here->watches; watch; watch = next_watch) {
+        next_watch = watch->next;
+        watch_free(watch);
+    }
 }
 
 // ---- Work handed to a worker ---------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
@@ -143,7 +144,9 @@ static struct ticket *ticket_take(uintptr_t handle, int32_t *why)
 
 struct noctule_request *ticket_request(const struct ticket *ticket)
 {
-    return (struct noctule_request *)ticket->handle;
+    struct noctule_request *request; // never followed, so nothing is known of what it points to
+    memcpy(&request, &ticket->handle, sizeof ticket->handle);
+    return request;
 }
 
 static void ticket_unref(struct ticket *ticket, unsigned references)

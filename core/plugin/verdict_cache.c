@@ -66,7 +66,7 @@ static void grow(struct verdict_cache *cache)
 {
     uint16_t capacity = cache->capacity ? (uint16_t)(cache->capacity * 2) : CAPACITY_FIRST;
     cache->hashes = memory_resize(cache->hashes, capacity * sizeof *cache->hashes);
-    cache->verdicts = memory_resize(cache->verdicts, capacity * sizeof(struct cached_verdict *));
+    cache->verdicts = memory_resize(cache->verdicts, capacity * sizeof(void *));
     cache->capacity = capacity;
 }
 

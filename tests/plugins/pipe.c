@@ -4,6 +4,11 @@
 
 #include <fcntl.h>
 
+/* What goes through the pipe. */
+struct letter {
+    struct noctule_request *handle;
+};
+
 struct pipe_ends {
     struct noctule_watch *watch;
     int ends[2];
@@ -11,10 +16,11 @@ struct pipe_ends {
 
 static void readable(const struct noctule_context *context, int fd, uint32_t events, void *argument)
 {
-    struct noctule_request *handle;
+    struct letter letter;
     (void)argument;
-    if ((events & NOCTULE_READABLE) && read(fd, &handle, sizeof handle) == (ssize_t)sizeof handle)
-        say(instance_of(context), "read a request: %d", (int)host->complete(handle, NOCTULE_ALLOW, NULL));
+    if ((events & NOCTULE_READABLE) && read(fd, &letter, sizeof letter) == (ssize_t)sizeof letter)
+        say(instance_of(context), "read a request: %d",
+            (int)host->complete(letter.handle, NOCTULE_ALLOW, NULL));
 }
 
 static int32_t worker_up(void *state, struct noctule_worker *worker, void **worker_state)
@@ -42,13 +48,13 @@ static void worker_down(void *state, struct noctule_worker *worker, void *worker
 static noctule_verdict authorize(const struct noctule_context *context, const struct noctule_access *access)
 {
     struct pipe_ends *ends = context->worker_state;
-    struct noctule_request *handle = host->defer(context->request);
+    struct letter letter = {host->defer(context->request)};
     (void)access;
-    if (!handle)
+    if (!letter.handle)
         return NOCTULE_ERROR;
-    if (write(ends->ends[1], &handle, sizeof handle) == (ssize_t)sizeof handle)
+    if (write(ends->ends[1], &letter, sizeof letter) == (ssize_t)sizeof letter)
         return NOCTULE_PENDING;
-    host->complete(handle, NOCTULE_ERROR, NULL);
+    host->complete(letter.handle, NOCTULE_ERROR, NULL);
     return NOCTULE_PENDING;
 }
 

@@ -358,6 +358,13 @@ struct noctule_string text(const char *from)
     return noctule_string_of(from, from ? strlen(from) : 0);
 }
 
+void *pointer_of(uintptr_t number)
+{
+    void *pointer;
+    memcpy(&pointer, &number, sizeof pointer);
+    return pointer;
+}
+
 void done_later(struct client *client, const struct outcome *outcome, void *argument)
 {
     (void)client;

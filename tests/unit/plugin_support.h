@@ -128,6 +128,9 @@ void done_later(struct client *client, const struct outcome *outcome, void *argu
 
 struct noctule_string text(const char *text);
 
+/** A pointer made of a number: what a confused plugin may hand in. */
+void *pointer_of(uintptr_t number);
+
 #define PUBLISH   NOCTULE_ACCESS_PUBLISH
 #define SUBSCRIBE NOCTULE_ACCESS_SUBSCRIBE
 #define DELIVER   NOCTULE_ACCESS_DELIVER

@@ -439,9 +439,10 @@ int main(void)
         helpers_have_a_deadline_too,
         keys_of_identities,
         clients_are_revalidated_by_whom_let_them_in,
+        NULL,
     };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        tcase_add_test(tests, all[i]);
+    for (const TTest *const *test = all; *test; test++)
+        tcase_add_test(tests, *test);
     tcase_add_loop_test(tests, serial_plugins_are_asked_one_at_a_time, 0, 2);
     tcase_add_loop_test(tests, revalidation_that_fails, 0, 2);
     suite_add_tcase(suite, tests);

@@ -494,9 +494,10 @@ int main(void)
         a_denied_login_brings_nothing_along,
         impossible_names_are_errors,
         trace_tells_every_step,
+        NULL,
     };
-    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
-        tcase_add_test(rules, tests[i]);
+    for (const TTest *const *test = tests; *test; test++)
+        tcase_add_test(rules, *test);
     suite_add_tcase(suite, rules);
     return run_suite(suite);
 }

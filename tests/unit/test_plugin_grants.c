@@ -42,8 +42,8 @@ static struct client *granted(const struct noctule_grant *grants, size_t count)
 
 struct match_case {
     uint32_t access;
-    const char *topic;
     noctule_verdict verdict;
+    const char *topic;
 };
 
 START_TEST(first_grant_that_matches_decides)
@@ -57,25 +57,25 @@ START_TEST(first_grant_that_matches_decides)
         grant(DELIVER, true, "c"),
     };
     static const struct match_case cases[] = {
-        {PUBLISH, "a/x", NOCTULE_ALLOW},
-        {PUBLISH, "a/secret/x", NOCTULE_DENY},
-        {PUBLISH, "a/secret", NOCTULE_DENY},
-        {PUBLISH, "b/x", NOCTULE_ALLOW},
-        {PUBLISH, "b/x/y", NOCTULE_DENY},
-        {PUBLISH, "c", NOCTULE_DENY},
-        {DELIVER, "c", NOCTULE_ALLOW},
-        {DELIVER, "b/x", NOCTULE_DENY},
-        {SUBSCRIBE, "a/#", NOCTULE_ALLOW},
-        {SUBSCRIBE, "a/b/+", NOCTULE_ALLOW},
-        {SUBSCRIBE, "a/secret/#", NOCTULE_DENY},
-        {SUBSCRIBE, "#", NOCTULE_DENY},
-        {SUBSCRIBE, "+/x", NOCTULE_DENY},
-        {SUBSCRIBE, "$share/g/a/#", NOCTULE_ALLOW},
-        {SUBSCRIBE, "$share/g/b/#", NOCTULE_DENY},
+        {PUBLISH, NOCTULE_ALLOW, "a/x"},
+        {PUBLISH, NOCTULE_DENY, "a/secret/x"},
+        {PUBLISH, NOCTULE_DENY, "a/secret"},
+        {PUBLISH, NOCTULE_ALLOW, "b/x"},
+        {PUBLISH, NOCTULE_DENY, "b/x/y"},
+        {PUBLISH, NOCTULE_DENY, "c"},
+        {DELIVER, NOCTULE_ALLOW, "c"},
+        {DELIVER, NOCTULE_DENY, "b/x"},
+        {SUBSCRIBE, NOCTULE_ALLOW, "a/#"},
+        {SUBSCRIBE, NOCTULE_ALLOW, "a/b/+"},
+        {SUBSCRIBE, NOCTULE_DENY, "a/secret/#"},
+        {SUBSCRIBE, NOCTULE_DENY, "#"},
+        {SUBSCRIBE, NOCTULE_DENY, "+/x"},
+        {SUBSCRIBE, NOCTULE_ALLOW, "$share/g/a/#"},
+        {SUBSCRIBE, NOCTULE_DENY, "$share/g/b/#"},
         // Wills are for grants of PUBLISH where none is of WILL.
-        {WILL, "b/x", NOCTULE_ALLOW},
-        {WILL, "a/secret/x", NOCTULE_DENY},
-        {WILL, "c", NOCTULE_DENY},
+        {WILL, NOCTULE_ALLOW, "b/x"},
+        {WILL, NOCTULE_DENY, "a/secret/x"},
+        {WILL, NOCTULE_DENY, "c"},
     };
     struct client *client = granted(grants, sizeof grants / sizeof *grants);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -305,9 +305,10 @@ int main(void)
         grants_that_come_later,
         grants_of_other_sizes,
         grants_do_not_speak_for_others,
+        NULL,
     };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        tcase_add_test(tests, all[i]);
+    for (const TTest *const *test = all; *test; test++)
+        tcase_add_test(tests, *test);
     tcase_add_loop_test(tests, grants_that_cover_deliveries, 0, sizeof cover_cases / sizeof *cover_cases);
     suite_add_tcase(suite, tests);
     TCase *filters = tcase_create("filters");

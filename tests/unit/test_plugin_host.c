@@ -598,9 +598,10 @@ int main(void)
         events_go_to_those_who_want_them,
         the_last_reference_may_go_on_another_thread,
         many_clients_are_found,
+        NULL,
     };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        tcase_add_test(tests, all[i]);
+    for (const TTest *const *test = all; *test; test++)
+        tcase_add_test(tests, *test);
     tcase_add_loop_test(tests, wrong_configuration_is_told_with_its_place, 0,
                         sizeof wrong_cases / sizeof *wrong_cases);
     tcase_add_loop_test(tests, message_in_verdicts, 0, sizeof in_cases / sizeof *in_cases);

@@ -393,9 +393,10 @@ int main(void)
         wrong_threads_change_nothing,
         hooks_of_an_instance_that_is_not_up_are_errors,
         metrics,
+        NULL,
     };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        tcase_add_test(tests, all[i]);
+    for (const TTest *const *test = all; *test; test++)
+        tcase_add_test(tests, *test);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

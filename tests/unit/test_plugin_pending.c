@@ -134,8 +134,8 @@ START_TEST(nonsense_handles_are_refused)
         host->complete;
     ck_assert_int_eq(complete_(NULL, NOCTULE_ALLOW, NULL), NOCTULE_E_INVALID);
     ck_assert_int_eq(complete_((struct noctule_request *)&host, NOCTULE_ALLOW, NULL), NOCTULE_E_INVALID);
-    ck_assert_int_lt(complete_((struct noctule_request *)UINTPTR_MAX, NOCTULE_ALLOW, NULL), 0);
-    ck_assert_int_eq(host->is_cancelled((struct noctule_request *)UINTPTR_MAX), 1);
+    ck_assert_int_lt(complete_(pointer_of(UINTPTR_MAX), NOCTULE_ALLOW, NULL), 0);
+    ck_assert_int_eq(host->is_cancelled(pointer_of(UINTPTR_MAX)), 1);
     ck_assert_ptr_null(host->defer(NULL));
     ck_assert_ptr_null(host->defer((struct noctule_request *)&host));
     ck_assert_int_lt(host->annotate((struct noctule_request *)&host,
@@ -661,9 +661,10 @@ int main(void)
         pending_requests_hold_their_generation,
         given_up_requests_hold_their_generation_until_answered,
         a_subscription_decided_by_old_rules_covers_nothing,
+        NULL,
     };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        tcase_add_test(tests, all[i]);
+    for (const TTest *const *test = all; *test; test++)
+        tcase_add_test(tests, *test);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
 }

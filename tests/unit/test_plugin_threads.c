@@ -295,7 +295,7 @@ static void everything_at_once(bool blocking)
     pthread_t answerers[ANSWERERS];
     pthread_t caller;
     for (unsigned i = 0; i < ANSWERERS; i++)
-        ck_assert_int_eq(pthread_create(&answerers[i], NULL, answer, (void *)(uintptr_t)(i + 1)), 0);
+        ck_assert_int_eq(pthread_create(&answerers[i], NULL, answer, pointer_of(i + 1)), 0);
     ck_assert_int_eq(pthread_create(&caller, NULL, call_the_host, NULL), 0);
     for (int i = 0; finished < WORKERS * CLIENTS; i++) {
         ck_assert_int_lt(i, 1000);
