@@ -355,7 +355,8 @@ START_TEST(keys_of_identities)
     fixture_start("plugins: [{name: p0}]\n");
     ck_assert(chain_takes_psk(fixture.worker, STR("default")));
     struct noctule_psk psk = {.size = sizeof psk, .identity = text("i"), .listener = text("default")};
-    unsigned done = 0;
+    static unsigned done; // outlives the test: what still waits is finished when the worker goes down
+    done = 0;
     struct decision_call call = {.done = key_done, .argument = &done};
     struct outcome outcome;
     ck_assert_ptr_nonnull(decide_psk(fixture.worker, &psk, &call, &outcome));
