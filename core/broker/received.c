@@ -120,6 +120,8 @@ static size_t received(struct stream *stream, const uint8_t *data, size_t length
         case MQTT_FRAME_READY:
             used += frame.size;
             handle(connection, &frame);
+            if (connection->state == STATE_ONLINE && stream_is_flooded(stream))
+                connection_pause(connection, PAUSE_UNREAD);
             break;
         case MQTT_FRAME_INCOMPLETE:
             if (connection->state == STATE_AWAIT_CONNECT && data[used] >> 4 != MQTT_CONNECT)
@@ -142,8 +144,11 @@ static size_t received(struct stream *stream, const uint8_t *data, size_t length
 static void drained(struct stream *stream)
 {
     struct connection *connection = (struct connection *)stream;
-    if (connection->state == STATE_ONLINE)
-        deliver_waiting(connection);
+    if (connection->state != STATE_ONLINE)
+        return;
+    if (connection->pauses & PAUSE_UNREAD)
+        connection_resume(connection, PAUSE_UNREAD);
+    deliver_waiting(connection);
 }
 
 static void closed(struct stream *stream, int error)

@@ -117,6 +117,7 @@ enum pause_reason {
     PAUSE_PUBLISH = 1 << 1,   ///< a PUBLISH is being decided
     PAUSE_SUBSCRIBE = 1 << 2, ///< a SUBSCRIBE is being decided
     PAUSE_CONGESTED = 1 << 3, ///< another worker is behind
+    PAUSE_UNREAD = 1 << 4,    ///< the client does not read the answers to what it sends
 };
 
 /** Topic aliases of one direction; made on first use. */

@@ -416,6 +416,11 @@ bool stream_is_full(struct stream *stream)
     return true;
 }
 
+bool stream_is_flooded(struct stream *stream)
+{
+    return stream_pending(stream) > 2 * high_mark && stream_is_full(stream);
+}
+
 uint64_t stream_stalled_ms(const struct stream *stream)
 {
     return stream->writing ? (uint32_t)stream->worker->now_ms - stream->moved_ms : 0;

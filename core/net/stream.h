@@ -132,6 +132,10 @@ size_t stream_pending(const struct stream *stream);
  * "above". */
 bool stream_is_full(struct stream *stream);
 
+/** Whether so much waits that only answers to the peer's own packets can have brought it about (or a large
+ * message): for those who would rather not read more of them. As with stream_is_full, `drained` follows. */
+bool stream_is_flooded(struct stream *stream);
+
 /**
  * Closes once the output has been written and the peer has closed its side too, so that what was written is
  * not lost to a reset; after `linger_ms` in any case. What still comes in is thrown away. `closed` is called
