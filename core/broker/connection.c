@@ -277,7 +277,9 @@ static void say(struct connection *connection, uint8_t reason, struct str told)
         properties.reason_string = told;
     }
     if (connection->state == STATE_ONLINE) {
-        struct mqtt_disconnect packet = {.reason = reason, .properties = properties};
+        struct mqtt_disconnect packet = {
+            .reason = mqtt_reason_allowed(MQTT_DISCONNECT, reason) ? reason : MQTT_UNSPECIFIED_ERROR,
+            .properties = properties};
         if (connection->version == MQTT_V5)
             reply_disconnect(connection, MQTT_DISCONNECT, &packet);
     } else if (connection->connect) {

@@ -40,6 +40,12 @@ void log_denials_left_out(struct connection *connection)
     connection->denials.left_out = 0;
 }
 
+uint8_t denial_reason(const struct outcome *outcome, uint8_t type)
+{
+    uint8_t given = outcome->reason_code;
+    return given >= 0x80 && mqtt_reason_allowed_from(false, type, given) ? given : MQTT_NOT_AUTHORIZED;
+}
+
 void log_denial(struct client *client, const char *access, struct str topic, const struct outcome *outcome)
 {
     const struct noctule_client_info *info = client_info(client);

@@ -161,7 +161,8 @@ void login_receive(struct connection *connection, const struct mqtt_frame *frame
 static void refuse(struct connection *connection, const struct outcome *outcome)
 {
     struct client *client = connection->client;
-    uint8_t reason = outcome->reason_code ? outcome->reason_code : MQTT_NOT_AUTHORIZED;
+    uint8_t reason =
+        denial_reason(outcome, connection->state == STATE_ONLINE ? MQTT_DISCONNECT : MQTT_CONNACK);
     log_denial(client, "connect", (struct str){0}, outcome);
     if (chain_takes_event(client, NOCTULE_EVENT_LOGIN_FAILED)) {
         struct noctule_event event = {.event = NOCTULE_EVENT_LOGIN_FAILED,

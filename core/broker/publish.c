@@ -154,7 +154,7 @@ static void finish(struct connection *connection, struct message *message, uint1
 static void refuse(struct connection *connection, struct str topic, uint16_t packet_id, uint8_t qos,
                    const struct outcome *outcome)
 {
-    uint8_t reason = outcome->reason_code ? outcome->reason_code : MQTT_NOT_AUTHORIZED;
+    uint8_t reason = denial_reason(outcome, MQTT_PUBACK);
     log_denial(connection->client, "publish", topic, outcome);
     if (connection->version != MQTT_V5 &&
         connection_worker(connection)->settings->deny_action == SETTINGS_DENY_DISCONNECT) {

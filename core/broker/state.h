@@ -303,6 +303,8 @@ void will_drop(struct session *session);
 /* denial.c */
 /** Whether one more line may be written now. `*left_out`: how many were not since the last one that was. */
 bool log_gate_opens(struct log_gate *gate, uint64_t now_ms, uint32_t per_second, uint64_t *left_out);
+/** The code of a denial in a packet of `type`: the plugin's, where the standard has it there. */
+uint8_t denial_reason(const struct outcome *outcome, uint8_t type);
 /** One line; a client that causes them faster than a person could read gets a line about their number. */
 void log_denial(struct client *client, const char *access, struct str topic, const struct outcome *outcome);
 /** The connection ends: tells of denials that were left out. */

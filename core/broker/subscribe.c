@@ -102,7 +102,7 @@ static void note_answer(struct subscribe_item *item, const struct outcome *outco
     if (outcome->verdict == NOCTULE_ALLOW)
         return;
     log_denial(connection->client, "subscribe", item->filter, outcome);
-    item->code = outcome->reason_code ? outcome->reason_code : MQTT_NOT_AUTHORIZED;
+    item->code = denial_reason(outcome, MQTT_SUBACK);
 }
 
 static void answered(struct subscribe_call *call);

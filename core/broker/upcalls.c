@@ -9,7 +9,8 @@ static void disconnect(struct client *client, uint8_t reason_code, struct str re
     if (!connection)
         return;
     char *why = str_format("plugin %s: %.*s", instance, STR_ARG(reason));
-    connection_fail(connection, reason_code >= 0x80 ? reason_code : MQTT_ADMINISTRATIVE_ACTION, why);
+    bool known = reason_code >= 0x80 && mqtt_reason_allowed_from(false, MQTT_DISCONNECT, reason_code);
+    connection_fail(connection, known ? reason_code : MQTT_ADMINISTRATIVE_ACTION, why);
     free(why);
 }
 
