@@ -6,6 +6,7 @@
 #include "core/plugin/client_state.h"
 #include "core/plugin/hook.h"
 #include "core/plugin/host_api.h"
+#include "core/plugin/instance.h"
 #include "core/plugin/sweep.h"
 #include "core/plugin/worker_state.h"
 
@@ -16,7 +17,7 @@ static struct noctule_worker *home_of(const struct noctule_instance *instance, u
 {
     struct plugin_host *host = instance->host;
     uint64_t index = connection_id >> WORKER_SHIFT;
-    return index < atomic_load(&host->worker_count) ? &host->own[index] : NULL;
+    return index < instance_workers(instance) ? &host->own[index] : NULL;
 }
 
 // ---- Data ----------------------------------------------------------------------------------------------
@@ -195,7 +196,7 @@ int32_t host_invalidate(struct noctule_instance *instance, uint64_t connection_i
     if (connection_id)
         return errand_send(home_of(instance, connection_id), &errand);
     struct plugin_host *host = instance->host;
-    unsigned count = atomic_load(&host->worker_count);
+    unsigned count = instance_workers(instance);
     int32_t result = count ? NOCTULE_OK : NOCTULE_E_GONE;
     for (unsigned i = 0; i < count; i++)
         if (errand_send(&host->own[i], &errand) != NOCTULE_OK)
@@ -228,7 +229,7 @@ static void publish_here(struct worker *worker, struct post *post)
 static struct noctule_worker *publishing_worker(const struct noctule_instance *instance)
 {
     struct plugin_host *host = instance->host;
-    unsigned count = atomic_load(&host->worker_count);
+    unsigned count = instance_workers(instance);
     if (count == 0)
         return NULL;
     struct worker *here = worker_current();

@@ -245,7 +245,7 @@ int32_t host_run_on_worker(struct noctule_instance *instance, uint32_t worker_in
     if (!instance || !function)
         return NOCTULE_E_INVALID;
     struct plugin_host *host = instance->host;
-    unsigned count = atomic_load(&host->worker_count);
+    unsigned count = instance_workers(instance);
     if (count == 0)
         return NOCTULE_E_GONE;
     if (worker_index >= count)

@@ -51,6 +51,7 @@ void instance_publish(struct noctule_instance *instance)
 {
     struct plugin_host *host = instance->host;
     host->instances[instance->index] = instance;
+    atomic_store(&instance->published, true);
     atomic_store_explicit(&host->instance_count, instance->index + 1U, memory_order_release);
 }
 

@@ -20,6 +20,13 @@ void instance_publish(struct noctule_instance *instance);
 /** Calls fini and frees. */
 void instance_free(struct noctule_instance *instance);
 
+/** How many workers something of the instance can be posted to; 0 before it is published. Any thread. */
+static inline unsigned instance_workers(const struct noctule_instance *instance)
+{
+    struct noctule_instance *asked = (struct noctule_instance *)instance;
+    return atomic_load(&asked->published) ? atomic_load(&asked->host->worker_count) : 0;
+}
+
 /** The published instances; any thread. */
 static inline unsigned instance_count(const struct plugin_host *host)
 {

@@ -37,6 +37,7 @@ struct noctule_instance {
     struct noctule_metric *metrics;
     struct cells cells;           ///< enum instance_counter
     _Atomic uint64_t warned_ms;   ///< when a slow hook was last logged
+    _Atomic bool published;       ///< until then it may still be taken back: nothing may be posted for it
     _Atomic int32_t publications; ///< under way to a worker
 };
 

@@ -236,6 +236,32 @@ START_TEST(nothing_can_be_handed_to_workers_before_they_are_there)
 }
 END_TEST
 
+static void call_too_early(void)
+{
+    struct noctule_publication publication = {.size = sizeof publication, .topic = text("t")};
+    const struct noctule_host *api = scripts[2].host;
+    ck_assert_int_eq(api->run_on_worker(scripts[2].instance, 0, run, NULL), NOCTULE_E_GONE);
+    ck_assert_int_eq(api->publish(scripts[2].instance, &publication), NOCTULE_E_GONE);
+    ck_assert_int_eq(api->disconnect(scripts[2].instance, 1, 0, text("")), NOCTULE_E_GONE);
+    ck_assert_int_eq(api->invalidate(scripts[2].instance, 0), NOCTULE_E_GONE);
+}
+
+static int32_t refuse(const struct noctule_config *config)
+{
+    (void)config;
+    return NOCTULE_E_INVALID;
+}
+
+START_TEST(an_instance_that_may_be_taken_back_posts_nothing)
+{
+    scripts[2].on_init = call_too_early;
+    scripts[2].on_build = refuse;
+    ck_assert(!fixture_reload("plugins: [{name: p2}]\n"));
+    ck_assert_uint_eq(scripts[2].finis, 1);
+    settle();
+}
+END_TEST
+
 // ---- Wrong threads -------------------------------------------------------------------------------------
 
 static void *elsewhere(void *argument)
@@ -390,6 +416,7 @@ int main(void)
         watches,
         errands,
         nothing_can_be_handed_to_workers_before_they_are_there,
+        an_instance_that_may_be_taken_back_posts_nothing,
         wrong_threads_change_nothing,
         hooks_of_an_instance_that_is_not_up_are_errors,
         metrics,
