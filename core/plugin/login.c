@@ -8,6 +8,7 @@
 #include "core/mqtt/reason.h"
 #include "core/plugin/client_state.h"
 #include "core/plugin/generation.h"
+#include "core/plugin/host_api.h"
 
 // ---- What a login brings along -------------------------------------------------------------------------
 
@@ -27,14 +28,14 @@ static uint32_t lower(uint32_t current, uint32_t wanted)
     return wanted != 0 && (current == 0 || wanted < current) ? wanted : current;
 }
 
-static void effect_apply(struct client *client, const struct login_effect *effect, bool names)
+static void effect_apply(struct client *client, const struct login_effect *effect, bool again)
 {
     const struct answer *answer = &effect->answer;
     uint8_t instance = effect->entry->instance->index;
     client_mark_let_in(client, instance);
-    if (names && answer->username.length)
+    if (!again && answer->username.length)
         client_set_username(client, answer->username);
-    if (names && answer->client_id.length)
+    if (!again && answer->client_id.length)
         client_set_id(client, answer->client_id);
     if (answer->grant_count > 0 || (client->extra && client->extra->grants))
         grants_replace(&client_extra(client)->grants, instance, answer);
@@ -45,7 +46,9 @@ static void effect_apply(struct client *client, const struct login_effect *effec
     struct client_extra *extra = client_extra(client);
     extra->max_inflight = lower(extra->max_inflight, answer->max_inflight);
     extra->max_queued = lower(extra->max_queued, answer->max_queued);
-    if (answer->expires_at_ms && (extra->expires_at_ms == 0 || answer->expires_at_ms < extra->expires_at_ms))
+    // Authenticating again is how a login gets more time.
+    bool sooner = extra->expires_at_ms == 0 || answer->expires_at_ms < extra->expires_at_ms;
+    if (answer->expires_at_ms && (again || sooner))
         extra->expires_at_ms = answer->expires_at_ms;
 }
 
@@ -55,7 +58,7 @@ static void effects_apply(struct walk *walk, struct login_effect *effect)
     if (!effect)
         return;
     effects_apply(walk, effect->next);
-    effect_apply(walk->client, effect, !walk->reauthentication);
+    effect_apply(walk->client, effect, walk->reauthentication);
 }
 
 // The method and the entry that a re-authentication is bound to. [v5 4.12.1]
@@ -73,14 +76,17 @@ static void login_ends(struct walk *walk)
     struct client *client = walk->client;
     if (walk->outcome.verdict != NOCTULE_ALLOW)
         return;
-    // A login anew sets its own limits.
-    if (client->extra) {
+    // A login anew sets its own limits; a re-authentication leaves what other entries have set.
+    if (client->extra && !walk->reauthentication) {
         client->extra->max_inflight = 0;
         client->extra->max_queued = 0;
         client->extra->expires_at_ms = 0;
     }
     effects_apply(walk, walk->effects);
     client_forget_verdicts(client, -1);
+    // Its grants may be other ones now; asked again later, for the answer to this is not yet told.
+    if (walk->reauthentication)
+        host_invalidate(walk->list->entries[walk->pinned]->instance, client->info.connection_id);
     if (walk->is_pinned)
         remember_authentication(walk);
 }

@@ -187,6 +187,9 @@ START_TEST(authenticating_again)
     ck_assert_uint_eq(scripts[0].logins + scripts[1].logins + scripts[2].logins, logins);
     ck_str(str_from(client_info(client)->username), "alice");
     ck_assert_uint_eq(client_expires_at(client), 2000);
+    ck_assert_uint_eq(upcall_log.rechecks, 0);
+    settle();
+    ck_assert_uint_eq(upcall_log.rechecks, 1); // what it may do may have changed
     go_on(client, 0x19, "PLAIN", &later);
     expect(&later, 6, NOCTULE_DENY, "");
     scripts[1].step = NOCTULE_NEXT;
