@@ -147,6 +147,7 @@ static void start(struct broker *broker)
     broker_assemble(broker);
     workers_start(broker->workers, broker_worker_up, broker_worker_down);
     broker_on_all_workers(broker, reload_switch, broker->generation);
+    broker_on_all_workers(broker, listeners_enter, NULL);
     listeners_settle(broker);
 }
 

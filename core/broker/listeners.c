@@ -118,17 +118,23 @@ static void drop_connections(struct broker_worker *here, const struct broker_lis
     }
 }
 
-void listeners_switch(struct broker_worker *here)
+void listeners_leave(struct broker_worker *here)
 {
     for (struct broker_listener *listener = here->broker->listeners; listener; listener = listener->next) {
-        if (listener->stays && listener->fresh) {
-            listener_attach(listener->socket, here->worker, listeners_accepted, listener);
-        } else if (!listener->stays) {
-            atomic_store_explicit(&listener->leaving, true, memory_order_relaxed);
-            listener_detach(listener->socket, here->worker);
-            drop_connections(here, listener);
-        }
+        if (listener->stays)
+            continue;
+        atomic_store_explicit(&listener->leaving, true, memory_order_relaxed);
+        listener_detach(listener->socket, here->worker);
+        drop_connections(here, listener);
     }
+}
+
+void listeners_enter(struct broker_worker *here, void *argument)
+{
+    (void)argument;
+    for (struct broker_listener *listener = here->broker->listeners; listener; listener = listener->next)
+        if (listener->stays && listener->fresh)
+            listener_attach(listener->socket, here->worker, listeners_accepted, listener);
 }
 
 void listeners_stop(struct broker_worker *here)

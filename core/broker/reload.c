@@ -63,7 +63,7 @@ void reload_switch(struct broker_worker *here, void *argument)
     struct generation *generation = argument;
     here->settings = generation_settings(generation);
     plugin_worker_switch(here->worker, generation);
-    listeners_switch(here);
+    listeners_leave(here);
     for (size_t i = 0; i < here->sessions.slot_count; i++)
         if (here->sessions.slots[i])
             session_uncover(here->sessions.slots[i]);
@@ -105,6 +105,7 @@ void reload(struct broker *broker)
     }
     note_what_needs_a_restart(broker->settings, settings);
     broker_on_all_workers(broker, reload_switch, generation);
+    broker_on_all_workers(broker, listeners_enter, NULL);
     listeners_settle(broker);
     log_configure(settings->log_level, settings->log_format);
     struct generation *old = broker->generation;

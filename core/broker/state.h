@@ -321,8 +321,11 @@ void listeners_settle(struct broker *broker);
 /** Frees listeners that were closed and whose last connection has gone. */
 void listeners_sweep(struct broker *broker);
 void listeners_close(struct broker *broker);
-/** On a worker: accepts on the listeners that stay, stops on the others, whose connections are ended. */
-void listeners_switch(struct broker_worker *here);
+/** On a worker: stops accepting on the listeners that do not stay, and ends their connections. */
+void listeners_leave(struct broker_worker *here);
+/** On a worker, once all have switched: accepts on the listeners that are new. Whoever accepts may hand the
+ * connection to any other worker at once. */
+void listeners_enter(struct broker_worker *here, void *argument);
 void listeners_stop(struct broker_worker *here);
 /** An accepted_fn; `listener` is a struct broker_listener. Takes the descriptor. */
 void listeners_accepted(struct worker *worker, int fd, const char *address, void *listener);
