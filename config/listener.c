@@ -203,6 +203,9 @@ static void read_listener(struct settings *settings, struct listener_settings *l
     refuse_unbuilt(map, diagnostics);
     read_chain(settings, listener, map, diagnostics);
     config_bool(map, "allow_anonymous", &listener->allow_anonymous, diagnostics);
+    int64_t rate = 0;
+    config_integer(map, "connect_rate", 1, 1000000, &rate, diagnostics);
+    listener->connect_rate = (uint64_t)rate;
     int64_t connections = INT64_MAX;
     config_integer(map, "max_connections", 1, 10000000, &connections, diagnostics);
     listener->max_connections = (uint64_t)connections;

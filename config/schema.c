@@ -36,6 +36,12 @@ const struct schema_key schema_top[] = {
 const struct schema_key schema_limits[] = {
     {"connections",       SCHEMA_NUMBER,   false, AT(limits.connections),        100000, 1, 10000000, NULL},
     {"sessions",          SCHEMA_NUMBER,   false, AT(limits.sessions),           1000000, 1, 100000000, NULL},
+    {"memory",            SCHEMA_SIZE,     true,  AT(limits.memory),             0, 16 * MIB, 1024 * GIB, NULL},
+    {"connect_rate",      SCHEMA_NUMBER,   true,  AT(limits.connect_rate),       0, 1, 1000000, NULL},
+    {"auth_failures",     SCHEMA_NUMBER,   true,  AT(limits.auth_failures),      0, 1, 1000000, NULL},
+    {"auth_block",        SCHEMA_DURATION, false, AT(limits.auth_block_ms),      MINUTE, SECOND, DAY, NULL},
+    {"publish_rate",      SCHEMA_NUMBER,   true,  AT(limits.publish_rate),       0, 1, 1000000, NULL},
+    {"publish_byte_rate", SCHEMA_SIZE,     true,  AT(limits.publish_byte_rate),  0, KIB, 1024 * GIB, NULL},
     {"packet_size",       SCHEMA_SIZE,     false, AT(limits.packet_size),        MIB, 128, 256 * MIB, NULL},
     {"inflight",          SCHEMA_NUMBER,   false, AT(limits.inflight),           32, 1, 65535, NULL},
     {"queued_messages",   SCHEMA_NUMBER,   false, AT(limits.queued_messages),    1000, 1, 100000000, NULL},

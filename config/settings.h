@@ -35,6 +35,7 @@ struct listener_settings {
 
     bool allow_anonymous;     ///< the listener's own, or else that of the broker
     uint64_t max_connections; ///< of this listener; never more than limits.connections
+    uint64_t connect_rate;    ///< connections a second, over all addresses; 0: any number
 };
 
 struct plugin_settings {
@@ -52,7 +53,13 @@ struct plugin_settings {
 struct limit_settings {
     uint64_t connections;
     uint64_t sessions;          ///< connected or not
-    uint64_t packet_size;       ///< bytes of a whole packet, both ways
+    uint64_t memory;            ///< bytes of the process above which new work is refused; 0: none
+    uint64_t connect_rate;      ///< connections a second from one address; 0: any number
+    uint64_t auth_failures;     ///< failed logins from one address before it is blocked; 0: any number
+    uint64_t auth_block_ms;     ///< for how long
+    uint64_t publish_rate;      ///< messages a second from one client; 0: any number
+    uint64_t publish_byte_rate; ///< bytes of PUBLISH packets a second from one client; 0: any number
+    uint64_t packet_size;       ///< bytes of a whole packet from a client
     uint64_t inflight;          ///< Receive Maximum, each way, 1 to 65535
     uint64_t queued_messages;   ///< per session
     uint64_t queued_bytes;      ///< per session

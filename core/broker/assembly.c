@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "core/base/memory.h"
+#include "core/broker/addresses.h"
 #include "core/broker/state.h"
 
 enum { HOUSEKEEPING_MS = 1000, RETAINED_PER_SWEEP = 1000 };
@@ -21,6 +22,7 @@ void broker_assemble(struct broker *broker)
     stream_set_high_mark(settings->limits.send_buffer);
     broker->subscriptions = subscriptions_new(broker->worker_count);
     broker->retained = retained_new();
+    broker->addresses = addresses_new();
     broker->workers = workers_new(broker->worker_count);
     broker->states = memory_zalloc(broker->worker_count * sizeof *broker->states);
     for (unsigned i = 0; i < broker->worker_count; i++) {
@@ -47,6 +49,7 @@ void broker_disassemble(struct broker *broker)
     listeners_close(broker);
     subscriptions_free(broker->subscriptions);
     retained_free(broker->retained);
+    addresses_free(broker->addresses);
 }
 
 static void housekeeping(struct wheel_timer *timer, void *context)

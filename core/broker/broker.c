@@ -15,7 +15,7 @@
 #include "core/base/memory.h"
 #include "core/broker/state.h"
 
-enum { SWEEP_MS = 250 };
+enum { SWEEP_MS = 250, CEILING_MS = 50 };
 
 /* ---- on all workers ---- */
 
@@ -172,8 +172,9 @@ static void stop(struct broker *broker)
 
 static void wait_for_signals(struct broker *broker, const sigset_t *signals)
 {
-    struct timespec sweep = {.tv_nsec = SWEEP_MS * 1000000L};
+    struct timespec sweep = {0};
     for (;;) {
+        sweep.tv_nsec = (broker->settings->limits.memory ? CEILING_MS : SWEEP_MS) * 1000000L;
         int signal = sigtimedwait(signals, NULL, &sweep);
         if (signal == SIGTERM || signal == SIGINT)
             return;
@@ -184,6 +185,7 @@ static void wait_for_signals(struct broker *broker, const sigset_t *signals)
         }
         plugin_host_retire(broker->plugins);
         listeners_sweep(broker);
+        ceiling_watch(broker);
     }
 }
 

@@ -2,8 +2,11 @@
 #include <stdlib.h>
 
 #include "core/base/clock.h"
+#include "core/base/log.h"
 #include "core/base/memory.h"
 #include "core/broker/state.h"
+
+enum { REFUSALS_PER_SECOND = 10 };
 
 static void timer_expired(struct wheel_timer *timer, void *context);
 
@@ -142,6 +145,8 @@ static void timer_expired(struct wheel_timer *timer, void *context)
         check_silence(connection);
     else if (connection->state == STATE_AWAIT_CONNECT)
         connection_drop(connection, MQTT_PROTOCOL_ERROR, "no CONNECT within limits.connect_timeout");
+    else if (connection->state == STATE_REFUSED)
+        connection_fail(connection, connection->refusal, "login refused");
     else if (connection->state != STATE_CLOSED)
         connection_fail(connection, MQTT_NOT_AUTHORIZED, "login not finished within limits.connect_timeout");
 }
@@ -179,6 +184,7 @@ void connection_leave(struct connection *connection, uint8_t reason, bool with_w
     if (connection->expiry)
         wheel_stop(connection->expiry);
     give_up_decisions(connection);
+    rate_forget(connection);
     login_forget(connection);
     connection->session = NULL;
     if (connection->client) {
@@ -283,17 +289,36 @@ static void say(struct connection *connection, uint8_t reason, struct str told)
         if (connection->version == MQTT_V5)
             reply_disconnect(connection, MQTT_DISCONNECT, &packet);
     } else if (connection->connect) {
-        struct mqtt_connack connack = {.reason = reason, .properties = &properties};
+        // Some ends of a connection have no code of their own in CONNACK. [v5 3.2.2.2]
+        struct mqtt_connack connack = {
+            .reason = mqtt_reason_allowed(MQTT_CONNACK, reason) ? reason : MQTT_SERVER_UNAVAILABLE,
+            .properties = &properties};
         reply_connack(connection, &connack);
     }
+}
+
+// Connections refused at the door come in floods; a few lines a second tell enough.
+static bool is_worth_a_line(struct connection *connection)
+{
+    uint64_t left_out;
+    struct broker_worker *here = connection_worker(connection);
+    if (!connection->refusal || connection->state == STATE_REFUSED)
+        return true;
+    if (!log_gate_opens(&here->refusals, here->worker->now_ms, REFUSALS_PER_SECOND, &left_out))
+        return false;
+    if (left_out > 0)
+        log_event(LOG_INFO, "refusals_left_out", "more connections were refused than are logged",
+                  LOG_NUM("left_out", left_out));
+    return true;
 }
 
 void connection_fail_telling(struct connection *connection, uint8_t reason, const char *why, struct str told)
 {
     if (connection->state == STATE_CLOSED)
         return;
-    log_connection(connection, LOG_INFO, "closed", "connection closed by the broker",
-                   why ? why : mqtt_reason_name(reason));
+    if (is_worth_a_line(connection))
+        log_connection(connection, LOG_INFO, "closed", "connection closed by the broker",
+                       why ? why : mqtt_reason_name(reason));
     say(connection, reason, told);
     connection_leave(connection, reason, true);
     stream_close(&connection->stream, connection_worker(connection)->stopping ? GOODBYE_MS : LINGER_MS);

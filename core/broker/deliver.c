@@ -181,6 +181,10 @@ static void enqueue(struct broker_worker *here, struct session *session, struct 
         deliver_drop(here, session, delivery, "the session's queue is full");
         return;
     }
+    if (broker_is_full(here->broker)) {
+        deliver_drop(here, session, delivery, "limits.memory is reached");
+        return;
+    }
     if (!delivery_keep(delivery)) {
         deliver_drop(here, session, delivery, "out of memory");
         return;

@@ -5,9 +5,58 @@
 
 #include "core/base/log.h"
 #include "core/base/memory.h"
+#include "core/broker/addresses.h"
 #include "core/broker/state.h"
 
-enum { REFUSED_POLITELY = 1000 }; // connections above a limit that still get a CONNACK with the reason
+enum {
+    REFUSED_AT_ONCE = 1000,   // connections above a limit that still get a CONNACK with the reason
+    REFUSED_PER_SECOND = 200, // the same of one worker each second
+    SECOND_US = 1000000,
+};
+
+static bool listener_too_fast(struct broker_listener *listener, uint64_t now_us)
+{
+    uint64_t rate = atomic_load_explicit(&listener->connect_rate, memory_order_relaxed);
+    if (rate == 0)
+        return false;
+    uint64_t before = atomic_load_explicit(&listener->connected_us, memory_order_relaxed);
+    uint64_t after;
+    do {
+        after = before;
+        if (rate_admits(&after, now_us, SECOND_US / rate, SECOND_US) > 0)
+            return true;
+    } while (!atomic_compare_exchange_weak(&listener->connected_us, &before, after));
+    return false;
+}
+
+// The reason for which a connection that has just come will be refused, or MQTT_SUCCESS.
+static uint8_t refusal_of(struct broker_worker *here, struct broker_listener *listener, const char *address)
+{
+    const struct limit_settings *limits = &here->settings->limits;
+    uint64_t now_ms = here->worker->now_ms;
+    if (broker_is_full(here->broker))
+        return MQTT_SERVER_BUSY;
+    if (listener_too_fast(listener, now_ms * 1000))
+        return MQTT_CONNECTION_RATE_EXCEEDED;
+    if (!limits->connect_rate && !limits->auth_failures)
+        return MQTT_SUCCESS;
+    switch (
+        addresses_connect(here->broker->addresses, addresses_key(address), now_ms, limits->connect_rate)) {
+    case ADDRESS_TOO_FAST:
+        return MQTT_CONNECTION_RATE_EXCEEDED;
+    case ADDRESS_BLOCKED:
+        return MQTT_BANNED;
+    default:
+        return MQTT_SUCCESS;
+    }
+}
+
+// Who is refused is told why, as long as that costs little.
+static bool may_be_told(struct broker_worker *here)
+{
+    uint64_t ignored;
+    return log_gate_opens(&here->refused_politely, here->worker->now_ms, REFUSED_PER_SECOND, &ignored);
+}
 
 void listeners_accepted(struct worker *worker, int fd, const char *address, void *argument)
 {
@@ -17,8 +66,9 @@ void listeners_accepted(struct worker *worker, int fd, const char *address, void
     uint64_t all = atomic_fetch_add_explicit(&listener->broker->connections, 1, memory_order_relaxed);
     uint64_t my_limit = atomic_load_explicit(&listener->max_connections, memory_order_relaxed);
     uint64_t limit = here->settings->limits.connections;
+    uint8_t refusal = refusal_of(here, listener, address);
     struct connection *connection = NULL;
-    if (mine < my_limit + REFUSED_POLITELY && all < limit + REFUSED_POLITELY)
+    if (mine < my_limit + REFUSED_AT_ONCE && all < limit + REFUSED_AT_ONCE && (!refusal || may_be_told(here)))
         connection = connection_new(here, listener, fd, address);
     if (!connection) {
         close(fd);
@@ -27,7 +77,7 @@ void listeners_accepted(struct worker *worker, int fd, const char *address, void
         return;
     }
     connection->counted = true;
-    connection->over_limit = mine >= my_limit || all >= limit;
+    connection->refusal = mine >= my_limit || all >= limit ? MQTT_QUOTA_EXCEEDED : refusal;
     stream_attach(&connection->stream, worker);
     connection_set_deadline(connection, here->settings->limits.connect_timeout_ms);
 }
@@ -104,6 +154,7 @@ bool listeners_open(struct broker *broker, const struct settings *settings, stru
         }
         listener->stays = true;
         atomic_store(&listener->max_connections, wanted->max_connections);
+        atomic_store(&listener->connect_rate, wanted->connect_rate);
     }
     return true;
 }

@@ -2,11 +2,13 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "core/base/log.h"
 #include "core/base/memory.h"
+#include "core/broker/addresses.h"
 #include "core/broker/state.h"
 #include "core/topic/topic.h"
 
-enum { CLIENT_ID_RANDOM = 22, MOVES_MAX = 2 };
+enum { CLIENT_ID_RANDOM = 22, MOVES_MAX = 2, SLOW_ANSWER_MS = 1000 };
 
 /** A connection on its way to the worker of its client id. */
 struct move {
@@ -158,6 +160,29 @@ void login_receive(struct connection *connection, const struct mqtt_frame *frame
         move_to(connection, home);
 }
 
+// Whoever tries passwords has to wait for each answer, and in the end gets none. An address that many share
+// is slowed by all of them: that is why nothing of it happens unless it is asked for.
+static bool answer_waits(struct connection *connection, uint8_t reason, const struct outcome *outcome)
+{
+    struct broker_worker *here = connection_worker(connection);
+    const struct limit_settings *limits = &here->settings->limits;
+    if (!limits->auth_failures || outcome->failed)
+        return false;
+    enum address_failure failure =
+        addresses_failed(here->broker->addresses, addresses_key(connection->address), here->worker->now_ms,
+                         limits->auth_failures, limits->auth_block_ms);
+    if (failure == FAILURE_BLOCKS)
+        log_event(LOG_WARN, "address_blocked",
+                  "too many logins from an address have failed: its connections are refused for a while",
+                  LOG_TEXTF("address", connection->address), LOG_NUM("ms", limits->auth_block_ms));
+    if (failure == FAILURE_NOTED || connection->state == STATE_ONLINE)
+        return false;
+    connection->refusal = reason;
+    connection->state = STATE_REFUSED;
+    connection_set_deadline(connection, SLOW_ANSWER_MS);
+    return true;
+}
+
 static void refuse(struct connection *connection, const struct outcome *outcome)
 {
     struct client *client = connection->client;
@@ -171,6 +196,8 @@ static void refuse(struct connection *connection, const struct outcome *outcome)
                                       .client_id = client_info(client)->client_id};
         tell_event(connection->stream.worker, client, &event);
     }
+    if (answer_waits(connection, reason, outcome))
+        return;
     connection_fail_telling(connection, reason, "login refused",
                             outcome->show_reason ? outcome->reason : (struct str){0});
 }
@@ -260,15 +287,29 @@ static void assign_client_id(struct connection *connection)
     client_set_id(connection->client, str_make(id, sizeof id));
 }
 
+static const char *why_refused(uint8_t refusal)
+{
+    switch (refusal) {
+    case MQTT_SERVER_BUSY:
+        return "limits.memory is reached";
+    case MQTT_CONNECTION_RATE_EXCEEDED:
+        return "connections come faster than connect_rate";
+    case MQTT_BANNED:
+        return "too many logins from the address have failed (limits.auth_failures)";
+    default:
+        return "limits.connections or the listener's max_connections is reached";
+    }
+}
+
 // What the broker itself refuses before any plugin is asked.
 static uint8_t check_connect(const struct connection *connection, const char **why)
 {
     const struct mqtt_connect *packet = &connection->connect->packet;
     const struct limit_settings *limits = &connection_worker(connection)->settings->limits;
     *why = NULL;
-    if (connection->over_limit) {
-        *why = "limits.connections or the listener's max_connections is reached";
-        return MQTT_QUOTA_EXCEEDED;
+    if (connection->refusal) {
+        *why = why_refused(connection->refusal);
+        return connection->refusal;
     }
     if (packet->client_id.length == 0 &&
         (packet->version == MQTT_V3_1 || (packet->version == MQTT_V3_1_1 && !packet->clean_start))) {

@@ -307,6 +307,9 @@ void publish_receive(struct connection *connection, const struct mqtt_frame *fra
         reply_ack(connection, MQTT_PUBREC, publish.packet_id, MQTT_SUCCESS, (struct str){0});
         return;
     }
+    const struct limit_settings *limits = &connection_worker(connection)->settings->limits;
+    if (limits->publish_rate | limits->publish_byte_rate)
+        rate_count(connection, frame->size);
     reason = check_limits(connection, &publish);
     if (reason) {
         connection_fail(connection, reason, NULL);

@@ -215,7 +215,7 @@ static void note_not_retained(struct broker_worker *here, struct str topic)
     here->dropped++;
     if (log_gate_opens(&here->not_retained, here->worker->now_ms, 1, &left_out))
         log_event(LOG_WARN, "not_retained",
-                  "limits.retained_messages or limits.retained_bytes is reached: a message is not retained",
+                  "limits.retained_messages, retained_bytes or memory is reached: a message is not retained",
                   LOG_STR("topic", topic), LOG_NUM("left_out", left_out));
 }
 
@@ -225,7 +225,9 @@ static void keep_retained(struct broker_worker *here, struct message *message)
     struct message *owned = message_keep(message);
     if (!owned)
         return;
-    if (!retained_store(here->broker->retained, owned, limits->retained_messages, limits->retained_bytes))
+    // When memory is out, only what is no larger takes the place of another.
+    uint64_t bytes = broker_is_full(here->broker) ? 1 : limits->retained_bytes;
+    if (!retained_store(here->broker->retained, owned, limits->retained_messages, bytes))
         note_not_retained(here, message->topic);
     message_unref(owned);
 }

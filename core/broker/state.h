@@ -50,6 +50,8 @@ struct broker_listener {
     bool fresh;          ///< during a reload: was opened for it
     _Atomic uint64_t connections;
     _Atomic uint64_t max_connections;
+    _Atomic uint64_t connect_rate; ///< connections a second; 0: any number
+    _Atomic uint64_t connected_us; ///< see rate_admits
 };
 
 /** One for the process. Fields without atomics are set before the workers start and stay. */
@@ -59,6 +61,7 @@ struct broker {
     struct broker_worker *states; ///< one per worker
     struct subscriptions *subscriptions;
     struct retained *retained;
+    struct addresses *addresses;
     struct plugin_host *plugins;
     struct broker_listener *listeners; ///< main thread
     struct broker_listener *retired;   ///< main thread: closed, but not yet left by all connections
@@ -67,6 +70,8 @@ struct broker {
     const struct broker_options *options;
     _Atomic uint64_t connections;
     _Atomic uint64_t sessions;
+    atomic_bool memory_full; ///< limits.memory is reached
+    uint64_t trimmed_ms;     ///< main thread: when the allocator last gave memory back
 };
 
 /** Messages for sessions of one other worker, gathered during a turn. */
@@ -92,7 +97,9 @@ struct broker_worker {
     bool stopping;
     bool ended; ///< everything has been given up; what still arrives is lost
     struct log_gate not_retained;
-    uint64_t dropped; ///< messages that a full queue or a limit cost
+    struct log_gate refused_politely; ///< connections that get a CONNACK with the reason
+    struct log_gate refusals;         ///< lines about them
+    uint64_t dropped;                 ///< messages that a full queue or a limit cost
 };
 
 /** CONNECT, kept from its arrival until CONNACK. */
@@ -106,6 +113,7 @@ struct connect_packet {
 enum connection_state {
     STATE_AWAIT_CONNECT,
     STATE_LOGIN,          ///< a decision about CONNECT or AUTH is being made
+    STATE_REFUSED,        ///< the login is refused, the answer waits a moment
     STATE_AUTHENTICATING, ///< the client's AUTH is awaited
     STATE_ONLINE,
     STATE_CLOSED, ///< no packets are handled any more; the stream is going
@@ -117,6 +125,7 @@ enum pause_reason {
     PAUSE_PUBLISH = 1 << 1,   ///< a PUBLISH is being decided
     PAUSE_SUBSCRIBE = 1 << 2, ///< a SUBSCRIBE is being decided
     PAUSE_CONGESTED = 1 << 3, ///< another worker is behind
+    PAUSE_RATE = 1 << 4,      ///< it publishes faster than it may
     PAUSE_UNREAD = 1 << 4,    ///< the client does not read the answers to what it sends
 };
 
@@ -133,6 +142,7 @@ struct aliases_out {
 
 struct subscribe_call;
 struct publish_call;
+struct publish_rate;
 
 /** A connection. Made on the worker that accepted it, moved once to its client id's worker. Freed by
  * stream_events.closed. */
@@ -148,6 +158,7 @@ struct connection {
     struct publish_call *publish;     ///< with `pending` or `throttled`
     struct subscribe_call *subscribe; ///< waits for answers about filters
     struct decision *read_check;      ///< about the message at the front: delivery stands still
+    struct publish_rate *rate;        ///< NULL: not counted
     struct aliases_in *aliases_in;
     struct aliases_out *aliases_out;
     struct connection *next_throttled;
@@ -166,6 +177,7 @@ struct connection {
     uint8_t version;
     uint8_t state;
     uint8_t pauses;           ///< enum pause_reason
+    uint8_t refusal;          ///< reason for which CONNECT will be refused; 0: none so far
     uint8_t reason;           ///< why it ended, for log and observers
     bool front_is_replay : 1; ///< what read_check or front_verdict is about
     bool front_known : 1;     ///< front_allowed holds
@@ -176,7 +188,6 @@ struct connection {
     bool enhanced : 1;             ///< CONNECT had an Authentication Method
     bool reauthenticating : 1;
     bool counted : 1; ///< in the connection counts
-    bool over_limit : 1;
     bool throttled : 1;
     bool said_goodbye : 1; ///< the client sent DISCONNECT
     char address[];        ///< NUL-terminated
@@ -293,6 +304,19 @@ bool reply_disconnect(struct connection *connection, uint8_t type, const struct 
 /** SUBACK or UNSUBACK; one that is larger than the client takes ends the connection instead. */
 void reply_suback(struct connection *connection, uint8_t type, uint16_t packet_id, const uint8_t *codes,
                   size_t count);
+
+/* rate.c */
+/** Counts a PUBLISH of `bytes`; pauses the input of a client that is too fast. Only while a rate is set. */
+void rate_count(struct connection *connection, uint32_t bytes);
+void rate_forget(struct connection *connection);
+
+/* ceiling.c */
+/** Main thread, a few times a second: looks whether limits.memory is reached. */
+void ceiling_watch(struct broker *broker);
+static inline bool broker_is_full(const struct broker *broker)
+{
+    return atomic_load_explicit(&broker->memory_full, memory_order_relaxed);
+}
 
 /* will.c */
 struct will *will_new(const struct mqtt_will *will, struct client *client, struct session *session);

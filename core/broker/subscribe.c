@@ -205,7 +205,7 @@ static bool apply(struct connection *connection, struct subscribe_item *item, ui
     // Subscribing to everything again and again would make the broker hold all of it each time.
     if (!session->replay_first)
         connection->replaying = 0;
-    if (connection->replaying >= REPLAYING_MOST) {
+    if (connection->replaying >= REPLAYING_MOST || broker_is_full(here->broker)) {
         item->code = MQTT_QUOTA_EXCEEDED;
         return false;
     }
@@ -305,8 +305,10 @@ void subscribe_receive(struct connection *connection, const struct mqtt_frame *f
         call->identifier = packet.properties.subscription_identifier;
     struct str rest = str_make(call->bytes, packet.filters.length);
     struct mqtt_filter entry;
+    uint64_t most = connection_worker(connection)->settings->limits.subscriptions;
     for (size_t i = 0; i < call->count && mqtt_filter_next(&rest, true, &entry); i++) {
-        uint8_t code = check_filter(connection, &entry);
+        // Nobody is asked about more filters than a session may have.
+        uint8_t code = i < most ? check_filter(connection, &entry) : MQTT_QUOTA_EXCEEDED;
         if (code == MQTT_PROTOCOL_ERROR) {
             connection_fail(connection, code, "No Local with a shared subscription"); // frees the call
             return;

@@ -64,6 +64,13 @@ START_TEST(defaults)
     ck_assert_ptr_null(s->response_information);
     ck_assert_uint_eq(s->limits.connections, 100000);
     ck_assert_uint_eq(s->limits.sessions, 1000000);
+    ck_assert_uint_eq(s->limits.memory, 0);
+    ck_assert_uint_eq(s->limits.connect_rate, 0);
+    ck_assert_uint_eq(s->limits.auth_failures, 0);
+    ck_assert_uint_eq(s->limits.auth_block_ms, 60000);
+    ck_assert_uint_eq(s->limits.publish_rate, 0);
+    ck_assert_uint_eq(s->limits.publish_byte_rate, 0);
+    ck_assert_uint_eq(s->listeners[0].connect_rate, 0);
     ck_assert_uint_eq(s->limits.packet_size, 1048576);
     ck_assert_uint_eq(s->limits.inflight, 32);
     ck_assert_uint_eq(s->limits.queued_messages, 1000);
@@ -102,6 +109,12 @@ START_TEST(every_key)
                   "limits:\n"
                   "  connections: 10\n"
                   "  sessions: 20\n"
+                  "  memory: 32MiB\n"
+                  "  connect_rate: 6\n"
+                  "  auth_failures: 8\n"
+                  "  auth_block: 90s\n"
+                  "  publish_rate: 1000\n"
+                  "  publish_byte_rate: 2KiB\n"
                   "  packet_size: 64KiB\n"
                   "  inflight: 65535\n"
                   "  queued_messages: 5\n"
@@ -125,6 +138,7 @@ START_TEST(every_key)
                   "    plugins: [second, first]\n"
                   "    allow_anonymous: false\n"
                   "    max_connections: 3\n"
+                  "    connect_rate: 20\n"
                   "  - {name: b, bind: 'localhost:18830', plugins: [first], max_connections: "
                   "50}\n"
                   "plugins:\n"
@@ -139,14 +153,15 @@ START_TEST(every_key)
     ck_assert(s->workers == 4 && s->helper_threads == 3 && s->allow_anonymous);
     ck_assert(s->default_access == SETTINGS_ALLOW && s->deny_action == SETTINGS_DENY_DISCONNECT);
     ck_assert_str_eq(s->response_information, "responses/%c");
-    const struct limit_settings expected = {10, 20, 65536, 65535, 5, 1 << 30, 4096, 7, 8,
-                                            0,  0,  0,     9,     0, 300000,  250,  0};
+    const struct limit_settings expected = {10,    20,    32 << 20, 6,       8,      90000, 1000, 2048,
+                                            65536, 65535, 5,        1 << 30, 4096,   7,     8,    0,
+                                            0,     0,     9,        0,       300000, 250,   0};
     ck_assert_mem_eq(&s->limits, &expected, sizeof expected);
     ck_assert(s->log_level == LOG_DEBUG && s->log_format == LOG_JSON);
     const struct listener_settings *l = s->listeners;
     ck_assert_str_eq(l[0].name, "a.B_c-1");
     ck_assert_str_eq(l[0].bind, "0.0.0.0:0");
-    ck_assert(!l[0].allow_anonymous && l[0].max_connections == 3);
+    ck_assert(!l[0].allow_anonymous && l[0].max_connections == 3 && l[0].connect_rate == 20);
     ck_assert(l[1].allow_anonymous && l[1].max_connections == 10);
     const struct plugin_settings *p = s->plugins;
     ck_assert_str_eq(p[0].module, "file-auth");
@@ -459,9 +474,17 @@ static char *slurp(const char *path)
 START_TEST(every_key_is_documented)
 {
     static const struct schema_key *const tables[] = {schema_top, schema_limits, schema_log, schema_plugin};
-    static const char *const others[] = {
-        "include", "listeners",       "name",   "bind", "plugins",
-        "module",  "max_connections", "config", "path", "response_information"};
+    static const char *const others[] = {"include",
+                                         "listeners",
+                                         "name",
+                                         "bind",
+                                         "plugins",
+                                         "module",
+                                         "max_connections",
+                                         "connect_rate",
+                                         "config",
+                                         "path",
+                                         "response_information"};
     char *manual = slurp(NOCTULE_SOURCE_ROOT "/packaging/man/noctule.yaml.5");
     char *guide = slurp(NOCTULE_SOURCE_ROOT "/docs/configuration.md");
     char wanted[64];
