@@ -3,6 +3,8 @@
 #include "core/plugin/client_state.h"
 #include "core/plugin/ticket.h"
 
+enum { SEARCHED_MAX = 256 };
+
 static unsigned access_index(uint32_t access)
 {
     return (unsigned)__builtin_ctz(access);
@@ -43,9 +45,8 @@ static const struct entry_list *access_list(const struct client *client, const s
 // be asked.
 static bool speaks_for_delivery(const struct walk *walk, const struct entry *speaker)
 {
-    // Deliveries to come are for the chain in force by then, not for one that was replaced while this one was
-    // pending.
-    if (walk->chain != walk->client->chain)
+    // Deliveries to come are for the rules in force by then, not for those under which this was asked.
+    if (walk->epoch != walk->client->epoch)
         return false;
     const struct entry_list *list = access_list(walk->client, walk->chain, NOCTULE_ACCESS_DELIVER);
     bool first = true;
@@ -113,10 +114,12 @@ static bool access_knows(struct walk *walk, const struct entry *entry, struct op
     return true;
 }
 
+// Looks at the latest ones only: a SUBSCRIBE may bring thousands of filters at once, each one pending.
 static struct ticket *access_finds(const struct walk *walk, const struct entry *entry)
 {
     struct client *client = walk->client;
-    for (struct decision *decision = client->decisions; decision; decision = decision->next) {
+    struct decision *decision = client->decisions;
+    for (unsigned i = 0; decision && i < SEARCHED_MAX; decision = decision->next, i++) {
         struct ticket *ticket = decision->ticket;
         if (!ticket || ticket->entry != entry || !ticket->question || ticket->epoch != client->epoch ||
             ticket_is_given_up(ticket))
@@ -170,6 +173,17 @@ static void access_undecided(struct walk *walk)
                                           : STR("end of chain: no plugin allows it");
 }
 
+// What was allowed under rules that changed meanwhile is asked about once more.
+static void access_tell(struct decision *decision)
+{
+    const struct walk *walk = &decision->walk;
+    bool stale = walk->epoch != walk->client->epoch && walk->outcome.verdict == NOCTULE_ALLOW &&
+                 walk->question->access.access == NOCTULE_ACCESS_SUBSCRIBE;
+    decision_tell(decision);
+    if (stale)
+        client_recheck_later(decision->walk.client);
+}
+
 static const struct walk_rules access_rules = {
     .takes = access_takes,
     .knows = access_knows,
@@ -178,7 +192,7 @@ static const struct walk_rules access_rules = {
     .judges = opinion_judge,
     .allows = access_allows,
     .undecided = access_undecided,
-    .tells = decision_tell,
+    .tells = access_tell,
 };
 
 struct decision *decide_access(struct client *client, const struct noctule_access *access,

@@ -289,6 +289,32 @@ void client_forget_verdicts(struct client *client, int instance)
         verdict_cache_clear(&client->extra->cache, instance);
 }
 
+struct recheck {
+    struct post post;
+    struct client *client; ///< one reference
+};
+
+static void recheck_here(struct worker *worker, struct post *post)
+{
+    struct recheck *recheck = (struct recheck *)post;
+    struct client *client = recheck->client;
+    client->recheck_queued = false;
+    if (worker_plugins(worker) && !client->gone)
+        client->worker->host->upcalls.recheck(client);
+    client_unref(client);
+    free(recheck);
+}
+
+void client_recheck_later(struct client *client)
+{
+    if (client->recheck_queued || client->gone)
+        return;
+    struct recheck *recheck = memory_alloc(sizeof *recheck);
+    *recheck = (struct recheck){.post.run = recheck_here, .client = client_ref(client)};
+    client->recheck_queued = true;
+    worker_post(client->worker->worker, &recheck->post);
+}
+
 // The first instance that has data of a client keeps it in the client itself: mostly there is only one.
 static uint64_t *data_find(const struct client *client, uint8_t instance)
 {

@@ -44,6 +44,7 @@ struct client {
     uint8_t data_instance; ///< 1 + index; 0: none has any
     uint8_t let_in;        ///< 1 + index of an instance that allowed the login; 0: none
     bool gone;
+    bool recheck_queued;
     bool own_client_id; ///< replaced since CONNECT, and on the heap
     bool own_username;
     char strings[]; ///< what came with CONNECT
@@ -80,7 +81,10 @@ void client_set_chain(struct client *client, const struct generation *generation
  */
 void client_forget_verdicts(struct client *client, int instance);
 
-/** The value of an instance; NULL in `set`: reads. */
+/** Has the broker ask again about the client's live subscriptions, at a later turn of the loop. */
+void client_recheck_later(struct client *client);
+
+/** One instance's value of the client; 0 at first. */
 uint64_t client_data_get(const struct client *client, uint8_t instance);
 void client_data_set(struct client *client, uint8_t instance, uint64_t value);
 

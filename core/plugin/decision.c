@@ -16,6 +16,7 @@ void walk_begin(struct walk *walk, const struct walk_rules *rules, struct noctul
     *walk = (struct walk){.rules = rules,
                           .worker = worker,
                           .client = client,
+                          .epoch = client ? client_epoch(client) : 0,
                           .question = question,
                           .arena = &worker->scratch,
                           .trace = call ? call->trace : NULL,

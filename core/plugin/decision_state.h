@@ -59,6 +59,7 @@ struct walk {
     const struct chain *chain;
     const struct entry_list *list;
     size_t position;
+    uint32_t epoch; ///< of the client's verdicts when the walk began
     const struct question *question;
     bool allowed; ///< an entry that need not be there has allowed; only required ones are asked from here on
     bool asked;   ///< some entry took the question

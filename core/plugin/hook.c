@@ -26,9 +26,10 @@ bool hook_begin(struct hook *hook, struct noctule_instance *instance, void *snap
     hook->message = NULL;
     hook->outer = hook_current;
     hook_current = hook;
+    // Waiting for another worker to be done with a SERIAL instance holds this one up as well.
+    hook->began_ns = clock_monotonic_ns();
     if (instance->plugin->flags & NOCTULE_FLAG_SERIAL)
         pthread_mutex_lock(&instance->serial);
-    hook->began_ns = clock_monotonic_ns();
     return true;
 }
 

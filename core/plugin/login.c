@@ -8,7 +8,6 @@
 #include "core/mqtt/reason.h"
 #include "core/plugin/client_state.h"
 #include "core/plugin/generation.h"
-#include "core/plugin/host_api.h"
 
 // ---- What a login brings along -------------------------------------------------------------------------
 
@@ -86,7 +85,7 @@ static void login_ends(struct walk *walk)
     client_forget_verdicts(client, -1);
     // Its grants may be other ones now; asked again later, for the answer to this is not yet told.
     if (walk->reauthentication)
-        host_invalidate(walk->list->entries[walk->pinned]->instance, client->info.connection_id);
+        client_recheck_later(client);
     if (walk->is_pinned)
         remember_authentication(walk);
 }

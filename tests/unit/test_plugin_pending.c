@@ -621,6 +621,30 @@ START_TEST(a_subscription_decided_by_old_rules_covers_nothing)
     settle();
     ck_assert_int_eq(later.outcome.verdict, NOCTULE_ALLOW);
     ck_assert(!later.outcome.covers_delivery);
+    settle();
+    ck_assert_uint_eq(upcall_log.rechecks, 1); // it is asked about again under the new ones
+    drop(client);
+}
+END_TEST
+
+START_TEST(a_subscription_decided_before_an_invalidation_is_asked_about_again)
+{
+    fixture_start(one_plugin);
+    struct client *client = a_client("c", "u");
+    struct later later = {0};
+    access_later(client, SUBSCRIBE, "a/#", &later);
+    access_later(client, SUBSCRIBE, "b/#", &later);
+    access_later(client, PUBLISH, "c", &later);
+    scripts[0].host->invalidate(scripts[0].instance, 0);
+    settle();
+    ck_assert_uint_eq(upcall_log.rechecks, 1);
+    struct noctule_reply reply = {.size = sizeof reply, .flags = NOCTULE_REPLY_COVERS_DELIVERY};
+    for (unsigned i = 0; i < 3; i++)
+        complete(i, NOCTULE_ALLOW, &reply);
+    settle();
+    ck_assert_uint_eq(later.count, 3);
+    ck_assert(!later.outcome.covers_delivery);
+    ck_assert_uint_eq(upcall_log.rechecks, 2);
     drop(client);
 }
 END_TEST
@@ -661,6 +685,7 @@ int main(void)
         pending_requests_hold_their_generation,
         given_up_requests_hold_their_generation_until_answered,
         a_subscription_decided_by_old_rules_covers_nothing,
+        a_subscription_decided_before_an_invalidation_is_asked_about_again,
         NULL,
     };
     for (const TTest *const *test = all; *test; test++)
