@@ -11,6 +11,7 @@ END_TO_END = HERE.parent / "e2e"
 sys.path[:0] = [str(END_TO_END), str(HERE)]
 
 import arena  # noqa: E402
+from mqtt_raw import V5, Client  # noqa: E402
 
 _spec = importlib.util.spec_from_file_location("end_to_end_conftest", END_TO_END / "conftest.py")
 _end_to_end = importlib.util.module_from_spec(_spec)
@@ -36,6 +37,9 @@ def start(start_broker):
             changes["limits"] = limits
         one = start_broker(arena.config(log, **changes), files, wait=False, descriptors=descriptors)
         one.wait_listening()
+        with Client(one.address, V5, "first") as first:
+            first.connect()  # answered: all threads are there
+            first.disconnect()
         return one
 
     return make
