@@ -7,14 +7,14 @@
 #include "core/plugin/generation.h"
 #include "core/plugin/worker_state.h"
 
-enum { WORKER_SHIFT = 56, CAPACITY_MIN = 64 };
+enum { CAPACITY_MIN = 64 };
 
 // ---- The worker's clients, by connection id -------------------------------------------------------------
 
-// Connection ids of one worker are consecutive, so their low bits spread them evenly.
+// Above the worker's bits, connection ids of one worker are consecutive, so they spread evenly.
 static struct client **table_bucket(const struct client_table *table, uint64_t id)
 {
-    return &table->buckets[id & (table->capacity - 1)];
+    return &table->buckets[(id >> CONNECTION_WORKER_BITS) & (table->capacity - 1)];
 }
 
 static void table_grow(struct client_table *table)
@@ -135,7 +135,7 @@ struct client *client_new(struct worker *worker, const struct client_identity *i
         *fields[i].to = noctule_string_of(end, from.length);
         end += from.length;
     }
-    info.connection_id = (uint64_t)here->index << WORKER_SHIFT | ++here->last_connection;
+    info.connection_id = ++here->last_connection << CONNECTION_WORKER_BITS | here->index;
     client->info = info;
     atomic_init(&client->references, 1);
     client_set_chain(client, here->generation);

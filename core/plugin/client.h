@@ -12,6 +12,10 @@
 
 struct chain;
 
+/** Connection ids are counted per worker above these bits: small numbers, also where JSON readers keep 53
+ * bits only. */
+enum { CONNECTION_WORKER_BITS = 8 };
+
 /** What is known of a client at CONNECT. Strings are copied. `data == NULL`: none. */
 struct client_identity {
     uint8_t protocol_version;
@@ -26,8 +30,8 @@ struct client_identity {
     struct str certificate_pem;
 };
 
-/** A new client of this worker, with one reference and a fresh connection id (worker index in the upper 8
- * bits). */
+/** A new client of this worker, with one reference and a fresh connection id (worker index in the lower
+ * CONNECTION_WORKER_BITS). */
 struct client *client_new(struct worker *worker, const struct client_identity *identity);
 struct client *client_ref(struct client *client);
 

@@ -10,13 +10,13 @@
 #include "core/plugin/sweep.h"
 #include "core/plugin/worker_state.h"
 
-enum { PUBLICATIONS_MAX = 65536, WORKER_SHIFT = 56 };
+enum { PUBLICATIONS_MAX = 65536 };
 
 // The worker that a connection id names, or NULL.
 static struct noctule_worker *home_of(const struct noctule_instance *instance, uint64_t connection_id)
 {
     struct plugin_host *host = instance->host;
-    uint64_t index = connection_id >> WORKER_SHIFT;
+    uint64_t index = connection_id & ((1U << CONNECTION_WORKER_BITS) - 1);
     return index < instance_workers(instance) ? &host->own[index] : NULL;
 }
 

@@ -524,7 +524,7 @@ START_TEST(invalidate_forgets_and_asks_the_broker_to_recheck)
     access_now(client, PUBLISH, "t");
     access_now(other, PUBLISH, "t");
     ck_assert_uint_eq(scripts[0].accesses, 5);
-    ck_assert_int_eq(host->invalidate(scripts[0].instance, (uint64_t)9 << 56), NOCTULE_E_GONE);
+    ck_assert_int_eq(host->invalidate(scripts[0].instance, 9), NOCTULE_E_GONE);
     drop(client);
     drop(other);
 }

@@ -175,7 +175,7 @@ static void *call_the_host(void *argument)
     struct noctule_instance *instance = scripts[1].instance;
     (void)argument;
     while (!stopping) {
-        uint64_t id = (uint64_t)(rand_r(&seed) % WORKERS) << 56 | (uint64_t)(rand_r(&seed) % (CLIENTS * 4));
+        uint64_t id = (uint64_t)(rand_r(&seed) % (CLIENTS * 4)) << 8 | (uint64_t)(rand_r(&seed) % WORKERS);
         struct noctule_publication publication = {
             .size = sizeof publication, .topic = NOCTULE_STRING("a/b"), .payload = NOCTULE_STRING("x")};
         api->run_on_client(instance, id, visit, NULL, NULL);
@@ -320,7 +320,6 @@ static void everything_at_once(bool blocking)
     ck_assert_uint_gt(lost, 0);
     ck_assert_uint_gt(visited, 0);
     ck_assert_uint_gt(published, 0);
-    ck_assert_uint_gt(rechecked, 0);
     ck_assert_int_eq(scripts[1].overlap, 1);
 }
 
