@@ -117,7 +117,8 @@ def test_answered_twice_from_two_threads(start_broker, connect):
         got = one.expect(wire.PUBACK, packet_id=packet_id)
         assert got.reason in (0, 0x10, 0x87)
     for line in wait_lines(broker, "answered twice", 50):
-        assert "other -4" in line and (" 0, " in line), line
+        # AGAIN while the broker can still tell, GONE once the request has been forgotten.
+        assert ("other -4" in line or "other -3" in line) and " 0, " in line, line
 
 
 @pytest.mark.parametrize("version", (V311, V5))
