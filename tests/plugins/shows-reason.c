@@ -1,5 +1,5 @@
-/* Tells clients at length why: refuses user "refused", topics below "refused/", and every re-authentication by
- * method SHOW, which lets in at first. */
+/* Tells clients at length why: refuses user "refused", topics below "refused/", and every re-authentication
+ * by method SHOW, which lets in at first. */
 #include "common.h"
 
 static noctule_verdict refuse(const struct noctule_context *context)

@@ -187,10 +187,11 @@ START_TEST(errands)
     settle();
     ck_assert_uint_eq(ran, 2);
     ck_assert_uint_eq(released, 1);
-    ck_assert_int_eq(host()->run_on_client(scripts[0].instance, 99, run, client, release),
-                     NOCTULE_E_GONE);
+    ck_assert_int_eq(host()->run_on_client(scripts[0].instance, 99, run, client, release), NOCTULE_E_GONE);
     ck_assert_uint_eq(released, 2);
-    ck_assert_int_eq(host()->run_on_client(scripts[0].instance, id + (1 << CONNECTION_WORKER_BITS), run, client, release), NOCTULE_OK);
+    ck_assert_int_eq(
+        host()->run_on_client(scripts[0].instance, id + (1 << CONNECTION_WORKER_BITS), run, client, release),
+        NOCTULE_OK);
     ck_assert_int_eq(host()->run_on_client(scripts[0].instance, id, run, client, release), NOCTULE_OK);
     ck_assert_int_eq(host()->disconnect(scripts[0].instance, id, 0x98, text("go")), NOCTULE_OK);
     settle();
