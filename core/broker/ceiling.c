@@ -37,17 +37,31 @@ static uint64_t trimmed_bytes(uint64_t *trimmed_ms)
     return resident_bytes();
 }
 
+bool broker_is_full(const struct broker *broker)
+{
+    if (atomic_load_explicit(&broker->memory_full, memory_order_relaxed))
+        return true;
+    uint64_t most = atomic_load_explicit(&broker->message_bytes_most, memory_order_relaxed);
+    return most && message_bytes_alive() > most;
+}
+
 void ceiling_watch(struct broker *broker)
 {
     uint64_t limit = broker->settings->limits.memory;
     bool was_full = atomic_load_explicit(&broker->memory_full, memory_order_relaxed);
-    if (!limit && !was_full)
+    if (!limit && !was_full) {
+        atomic_store_explicit(&broker->message_bytes_most, 0, memory_order_relaxed);
         return;
+    }
     uint64_t threshold = was_full ? limit / 100 * GOOD_AGAIN_PERCENT : limit;
     uint64_t bytes = resident_bytes();
     if (limit && bytes > threshold)
         bytes = trimmed_bytes(&broker->trimmed_ms);
     bool full = limit && bytes > threshold;
+    // A flood fills gigabytes between two looks: messages alone may take no more than is left now.
+    uint64_t left = limit > bytes ? limit - bytes : 0;
+    atomic_store_explicit(&broker->message_bytes_most, limit ? message_bytes_alive() + left : 0,
+                          memory_order_relaxed);
     if (full == was_full)
         return;
     atomic_store_explicit(&broker->memory_full, full, memory_order_relaxed);

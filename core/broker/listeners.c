@@ -79,7 +79,8 @@ void listeners_accepted(struct worker *worker, int fd, const char *address, void
     connection->counted = true;
     connection->refusal = mine >= my_limit || all >= limit ? MQTT_QUOTA_EXCEEDED : refusal;
     stream_attach(&connection->stream, worker);
-    connection_set_deadline(connection, here->settings->limits.connect_timeout_ms);
+    uint64_t timeout = here->settings->limits.connect_timeout_ms;
+    connection_set_deadline(connection, refusal && timeout > LINGER_MS ? LINGER_MS : timeout);
 }
 
 static struct broker_listener *find(struct broker *broker, const struct listener_settings *wanted)

@@ -227,6 +227,15 @@ static void challenge(struct connection *connection, const struct outcome *outco
     connection_resume(connection, PAUSE_LOGIN);
 }
 
+static void forget_client(struct connection *connection)
+{
+    struct client *client = connection->client;
+    connection->client = NULL;
+    client_set_owner(client, NULL);
+    client_gone(client);
+    client_unref(client);
+}
+
 // A plugin may have given the client another id; its session then lives with that id's worker, where the
 // login is repeated.
 static bool moves_again(struct connection *connection)
@@ -244,13 +253,23 @@ static bool moves_again(struct connection *connection)
                         "the client id given by a plugin changes with every login");
         return true;
     }
-    struct client *client = connection->client;
-    connection->client = NULL;
-    client_set_owner(client, NULL);
-    client_gone(client);
-    client_unref(client);
+    forget_client(connection);
     move_to(connection, home);
     return true;
+}
+
+// A reload came while a plugin was thinking: what it let in was judged by what does not hold any more. An
+// exchange of AUTH packets cannot be repeated, and counts.
+static bool is_outdated(const struct connection *connection)
+{
+    return !connection->enhanced &&
+           connection->connect->judges != plugin_worker_generation(connection->stream.worker);
+}
+
+static void login_again(struct connection *connection)
+{
+    forget_client(connection);
+    login_begin(connection);
 }
 
 static void login_decided(struct client *client, const struct outcome *outcome, void *argument)
@@ -260,7 +279,9 @@ static void login_decided(struct client *client, const struct outcome *outcome, 
     connection->pending = NULL;
     switch (outcome->verdict) {
     case NOCTULE_ALLOW:
-        if (!moves_again(connection))
+        if (is_outdated(connection))
+            login_again(connection);
+        else if (!moves_again(connection))
             online_start(connection, outcome);
         break;
     case NOCTULE_CONTINUE:
@@ -376,6 +397,7 @@ static void login_begin(struct connection *connection)
         .auth_method = {method.data, method.length},
         .auth_data = {data.data, data.length},
     };
+    connection->connect->judges = plugin_worker_generation(connection->stream.worker);
     struct outcome outcome;
     struct decision_call call = {.done = login_decided, .argument = connection};
     connection->pending = decide_login(connection->client, &login, &call, &outcome);

@@ -70,8 +70,9 @@ struct broker {
     const struct broker_options *options;
     _Atomic uint64_t connections;
     _Atomic uint64_t sessions;
-    atomic_bool memory_full; ///< limits.memory is reached
-    uint64_t trimmed_ms;     ///< main thread: when the allocator last gave memory back
+    _Atomic uint64_t message_bytes_most; ///< bytes of messages that limits.memory leaves room for; 0: any
+    atomic_bool memory_full;             ///< limits.memory is reached
+    uint64_t trimmed_ms;                 ///< main thread: when the allocator last gave memory back
 };
 
 /** Messages for sessions of one other worker, gathered during a turn. */
@@ -104,9 +105,10 @@ struct broker_worker {
 
 /** CONNECT, kept from its arrival until CONNACK. */
 struct connect_packet {
-    struct mqtt_connect packet; ///< points into `bytes`
-    unsigned moves;             ///< between workers
-    struct move *move;          ///< asked for, not yet begun
+    struct mqtt_connect packet;      ///< points into `bytes`
+    unsigned moves;                  ///< between workers
+    const struct generation *judges; ///< in force when the login was asked about
+    struct move *move;               ///< asked for, not yet begun
     uint8_t bytes[];
 };
 
@@ -313,10 +315,8 @@ void rate_forget(struct connection *connection);
 /* ceiling.c */
 /** Main thread, a few times a second: looks whether limits.memory is reached. */
 void ceiling_watch(struct broker *broker);
-static inline bool broker_is_full(const struct broker *broker)
-{
-    return atomic_load_explicit(&broker->memory_full, memory_order_relaxed);
-}
+/** Any worker: whether something new has to be refused for lack of memory. Cheap while there is no limit. */
+bool broker_is_full(const struct broker *broker);
 
 /* will.c */
 struct will *will_new(const struct mqtt_will *will, struct client *client, struct session *session);

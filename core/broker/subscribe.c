@@ -261,12 +261,11 @@ static void answered(struct subscribe_call *call)
         else if (call->items[i].code < 0x80)
             apply(connection, &call->items[i], call->identifier);
     }
-    if (!call->recheck) {
-        send_suback(connection, call);
-    }
+    if (!call->recheck)
+        send_suback(connection, call); // may end the connection, and so may what comes next
+    if (call->stale && connection->state == STATE_ONLINE)
+        subscribe_recheck(connection);
     if (!call->recheck && connection->state == STATE_ONLINE) {
-        if (call->stale)
-            subscribe_recheck(connection);
         deliver_waiting(connection);
         connection_resume(connection, PAUSE_SUBSCRIBE);
     }

@@ -28,4 +28,5 @@ static void publish(struct worker *worker, struct message *message)
     publish_system(worker->owner, message);
 }
 
-const struct plugin_upcalls broker_upcalls = {disconnect, recheck, publish};
+const struct plugin_upcalls broker_upcalls = {
+    .disconnect = disconnect, .recheck = recheck, .publish = publish};

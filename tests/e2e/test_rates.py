@@ -156,7 +156,7 @@ def test_memory(start_broker, connect, client):
     for _ in range(4000):  # 160 MiB
         publisher.send_publish("queue", b"q" * 40000, 1)
         publisher.expect(wire.PUBACK)
-        if "limits.memory is reached" in broker.log():
+        if "limits.memory is reached: new connections" in broker.log():
             break
     broker.wait_log("limits.memory is reached: new connections")
     assert answer(broker.address) == 0x89

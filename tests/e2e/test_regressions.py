@@ -51,6 +51,36 @@ def test_subscribe_decided_across_a_reload_is_asked_again(start_broker, connect)
     one.unsubscribe("t/#", reasons=[0x11])
 
 
+def test_login_decided_across_a_reload_is_asked_again(start_broker, client):
+    slow = lambda **config: chain(entry("slow", config={"logins": True, **config}))  # noqa: E731
+    broker = start_broker(slow(delay="700ms", verdict="allow"))
+    one = client(to=broker).open()
+    one.send_connect(username="ann", password="a")
+    time.sleep(0.2)
+    broker.configure(slow(delay="1ms", verdict="deny"))
+    broker.reload()
+    one.expect(wire.CONNACK, reason=0x87)
+    one.expect_close()
+
+
+def test_nobody_is_asked_about_more_filters_than_a_session_may_have(start_broker, connect):
+    broker = start_broker(chain("slow", limits={"subscriptions": 5}))
+    one = connect(to=broker)
+    one.subscribe(*(f"fast/{i}" for i in range(8)), reasons=[0] * 5 + [0x97] * 3)
+    assert broker.log().count("asked about fast/") == 5
+
+
+@pytest.mark.parametrize("version", (V5, V311))
+def test_connack_has_codes_of_its_own(start_broker, client, version):
+    """Shutting down (0x8B) is a reason for DISCONNECT only."""
+    broker = start_broker(chain(entry("slow", config={"logins": True, "delay": "20s"})))
+    one = client(version, to=broker).open()
+    one.send_connect(username="ann", password="a")
+    time.sleep(0.3)
+    broker.stop()
+    assert one.expect(wire.CONNACK).reason == (0x88 if version == V5 else 3)
+
+
 def test_older_recheck_does_not_overrule_a_newer_one(start_broker, connect):
     slow = lambda **config: chain(entry("slow", config=config))  # noqa: E731
     broker = start_broker(slow(delay="1ms", verdict="allow"))
