@@ -203,7 +203,7 @@ int broker_run(const struct broker_options *options)
 
     broker.plugins = plugin_host_new(&broker_upcalls);
     broker.generation = reload_build(&broker, &broker.settings, &diagnostics);
-    bool started = broker.generation && listeners_open(&broker, broker.settings, &diagnostics);
+    bool started = broker.generation && broker.settings && listeners_open(&broker, broker.settings, &diagnostics);
     if (broker.settings)
         log_configure(broker.settings->log_level, broker.settings->log_format);
     reload_report(&diagnostics);

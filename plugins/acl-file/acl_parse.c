@@ -296,7 +296,7 @@ struct acl_rules *acl_rules_parse(const char *text, size_t length, const char *f
         lines_parse(&parser, text, length);
     if (!parser.rules || parser.out_of_memory)
         acl_problem_add(problems, parser.line, true, "out of memory");
-    if (problems->errors > errors_before) {
+    if (!parser.rules || problems->errors > errors_before) {
         acl_rules_free(parser.rules);
         return NULL;
     }

@@ -36,7 +36,8 @@ START_TEST(against_array)
         // Long phases of filling and emptying, so that the ring grows while its head stands anywhere.
         bool fill = (step / 700) % 2 ? random() % 3 == 0 : random() % 3 != 0;
         if (fill && last < MOST) {
-            struct delivery delivery = {.message = make_message(number), .qos = 1, .group = number++};
+            struct delivery delivery = {.message = make_message(number), .qos = 1, .group = number};
+            number++;
             CHECK(queue_push(&queue, &delivery));
             reference[last++] = delivery;
         } else if (first < last) {
