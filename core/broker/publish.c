@@ -116,6 +116,7 @@ void publish_unthrottle(struct broker_worker *here)
                     throttle_over);
         return;
     }
+    here->effort = 0;
     while (here->throttled) {
         struct connection *connection = here->throttled;
         here->throttled = connection->next_throttled;
@@ -124,8 +125,18 @@ void publish_unthrottle(struct broker_worker *here)
     }
 }
 
-// The publisher's input waits while another worker is behind with what this one handed to it.
-static void throttle(struct connection *connection)
+static void rest_over(struct worker *worker, struct post *post)
+{
+    (void)post;
+    struct broker_worker *here = worker->owner;
+    here->resting = false;
+    if (!here->ended)
+        publish_unthrottle(here);
+}
+
+// The publisher's input waits: for a while when another worker is behind with what this one handed to it,
+// else for the next turn, so that others have theirs.
+static void throttle(struct connection *connection, bool congested)
 {
     struct broker_worker *here = connection_worker(connection);
     if (connection->throttled)
@@ -134,7 +145,12 @@ static void throttle(struct connection *connection)
     connection->throttled = true;
     connection->next_throttled = here->throttled;
     here->throttled = connection;
-    if (!wheel_is_running(&here->throttle))
+    if (!congested && !here->resting) {
+        here->resting = true;
+        here->rest.run = rest_over;
+        worker_post(here->worker, &here->rest);
+    }
+    if (congested && !wheel_is_running(&here->throttle))
         wheel_start(&here->worker->wheel, &here->throttle, here->worker->now_ms + BACKLOG_RETRY_MS,
                     throttle_over);
 }
@@ -146,8 +162,9 @@ static void finish(struct connection *connection, struct message *message, uint1
     if (qos > 0)
         acknowledge(connection, packet_id, qos, matched ? MQTT_SUCCESS : MQTT_NO_MATCHING_SUBSCRIBERS,
                     (struct str){0});
-    if (here->broker->worker_count > 1 && route_is_congested(here))
-        throttle(connection);
+    bool congested = here->broker->worker_count > 1 && route_is_congested(here);
+    if (congested || route_is_tired(here))
+        throttle(connection, congested);
 }
 
 // Refused: 5.0 clients are told in the acknowledgement, 3.x ones as deny_action says.

@@ -5,7 +5,10 @@
 #include "core/base/memory.h"
 #include "core/broker/state.h"
 
-enum { BATCH_BYTES = 64 * 1024 };
+enum {
+    BATCH_BYTES = 64 * 1024,
+    BATCH_WEIGHT = 256 * 1024, // with the messages: a heavier one counts as being on its way
+};
 
 /** One message and who wants it, in a batch. */
 struct route_record {
@@ -19,6 +22,7 @@ struct route_batch {
     struct post post; // first: found again from the post
     uint32_t used;
     uint32_t capacity;
+    uint64_t weight; ///< with the messages
     _Alignas(8) uint8_t records[];
 };
 
@@ -27,16 +31,21 @@ static void deliver_targets(struct broker_worker *here, struct message *message,
 
 /* ---- other workers ---- */
 
+static void close_batch(struct broker_worker *here, unsigned target)
+{
+    struct route_batch *batch = here->batches[target];
+    here->batches[target] = NULL;
+    atomic_fetch_add_explicit(&here->broker->states[target].arriving, batch->weight, memory_order_relaxed);
+    worker_post_gathered(here->worker, target, &batch->post);
+}
+
 static void close_batches(struct worker *worker, struct turn_task *task)
 {
     (void)task;
     struct broker_worker *here = worker->owner;
-    for (unsigned i = 0; i < here->broker->worker_count; i++) {
-        if (!here->batches[i])
-            continue;
-        worker_post_gathered(worker, i, &here->batches[i]->post);
-        here->batches[i] = NULL;
-    }
+    for (unsigned i = 0; i < here->broker->worker_count; i++)
+        if (here->batches[i])
+            close_batch(here, i);
 }
 
 static void batch_arrived(struct worker *worker, struct post *post)
@@ -49,6 +58,7 @@ static void batch_arrived(struct worker *worker, struct post *post)
         message_unref(record->message);
         at += (uint32_t)(sizeof *record + record->count * sizeof *record->targets);
     }
+    atomic_fetch_sub_explicit(&here->arriving, batch->weight, memory_order_relaxed);
     free(batch);
 }
 
@@ -56,8 +66,8 @@ static struct route_record *batch_reserve(struct broker_worker *here, unsigned t
 {
     struct route_batch *batch = here->batches[target];
     if (batch && batch->capacity - batch->used < size) {
-        worker_post_gathered(here->worker, target, &batch->post);
-        batch = here->batches[target] = NULL;
+        close_batch(here, target);
+        batch = NULL;
     }
     if (!batch) {
         size_t capacity = size > BATCH_BYTES ? size : BATCH_BYTES;
@@ -66,12 +76,14 @@ static struct route_record *batch_reserve(struct broker_worker *here, unsigned t
             return NULL;
         batch->post.run = batch_arrived;
         batch->used = 0;
+        batch->weight = 0;
         batch->capacity = (uint32_t)capacity;
         here->batches[target] = batch;
         worker_at_turn_end(here->worker, &here->close_batches);
     }
     struct route_record *record = (struct route_record *)(batch->records + batch->used);
     batch->used += (uint32_t)size;
+    batch->weight += size;
     return record;
 }
 
@@ -91,12 +103,17 @@ static void hand_over(struct broker_worker *here, unsigned target, struct messag
     record->count = (uint32_t)count;
     record->may_repeat = may_repeat;
     memcpy(record->targets, targets, count * sizeof *targets);
+    struct route_batch *batch = here->batches[target];
+    batch->weight += message_weight(message);
+    if (batch->weight > BATCH_WEIGHT)
+        close_batch(here, target);
 }
 
 bool route_is_congested(struct broker_worker *here)
 {
     for (unsigned i = 0; i < here->broker->worker_count; i++)
-        if (atomic_load_explicit(&here->worker->peers[i].backlog, memory_order_relaxed) > BACKLOG_HIGH)
+        if (atomic_load_explicit(&here->worker->peers[i].backlog, memory_order_relaxed) > BACKLOG_HIGH ||
+            atomic_load_explicit(&here->broker->states[i].arriving, memory_order_relaxed) > ARRIVING_HIGH)
             return true;
     return false;
 }
@@ -246,6 +263,7 @@ size_t route_message(struct broker_worker *here, struct message *message)
     struct subscription_matches *matches = &here->matches;
     subscriptions_match(here->broker->subscriptions, here->worker->index, message->topic, matches);
     size_t count = matches->count;
+    here->effort += matches->effort + count;
     if (here->broker->worker_count == 1) {
         deliver_targets(here, message, matches->targets, count, matches->may_repeat);
         return count;

@@ -23,7 +23,10 @@ enum {
     GOODBYE_MS = 300,    ///< the same when the broker stops
     BACKLOG_HIGH = 4096, ///< posts waiting for a worker above which publishers to it are paused
     BACKLOG_RETRY_MS = 8,
-    SLICE = 256, ///< deliveries, clients or filters handled before others have their turn
+    ARRIVING_HIGH = 8 * 1024 * 1024, ///< the same in bytes of messages and of who wants them
+    EFFORT_HIGH =
+        100 * 1000, ///< index nodes and subscribers after which a publisher lets others have their turn
+    SLICE = 256,    ///< deliveries, clients or filters handled before others have their turn
 };
 
 struct broker_worker;
@@ -94,6 +97,10 @@ struct broker_worker {
     struct turn_task close_batches;
     struct wheel_timer throttle; ///< wakes connections that wait for a full mailbox
     struct connection *throttled;
+    struct post rest; ///< wakes them in the next turn, where they only let others have theirs
+    bool resting;
+    uint64_t effort;           ///< of routing, since a publisher last rested
+    _Atomic uint64_t arriving; ///< bytes of the batches on their way here
     struct wheel_timer housekeeping;
     bool stopping;
     bool ended; ///< everything has been given up; what still arrives is lost
@@ -272,6 +279,12 @@ void subscribe_recheck(struct connection *connection);
 size_t route_message(struct broker_worker *here, struct message *message);
 /** Whether a worker that `message` may go to is so far behind that its publisher should wait. */
 bool route_is_congested(struct broker_worker *here);
+/** Whether routing has cost so much since the last rest that the publisher should let others have their turn.
+ */
+static inline bool route_is_tired(const struct broker_worker *here)
+{
+    return here->effort > EFFORT_HIGH;
+}
 void route_start(struct broker_worker *here);
 void route_stop(struct broker_worker *here);
 /** A member of a shared group cannot take it any more: gives it to another member. Takes the delivery. */

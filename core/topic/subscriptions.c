@@ -254,6 +254,7 @@ void subscriptions_match(struct subscriptions *index, unsigned worker, struct st
                 sources++;
             }
     }
+    matches->effort = reader->queue.count;
     reading_ends(index, reader);
     matches->may_repeat = sources > 1;
 }

@@ -29,6 +29,7 @@ struct subscription_matches {
     size_t count;
     size_t capacity;
     bool may_repeat; ///< a session may stand in `targets` more than once
+    size_t effort;   ///< what finding them has cost: nodes of the index looked at
 };
 
 /** `workers`: how many threads (1 to 255) call subscriptions_match, each with its own index below that. */
