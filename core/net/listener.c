@@ -56,18 +56,23 @@ static void address_text(const struct sockaddr_storage *address, char text[ADDRE
     }
 }
 
+static void switch_on(int fd, int level, int option)
+{
+    int on = 1;
+    setsockopt(fd, level, option, &on, sizeof on);
+}
+
 static int bind_one(const struct addrinfo *candidate)
 {
     int fd = socket(candidate->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    int on = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    // Connections inherit these two from the socket that accepts them: no calls for each.
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    switch_on(fd, SOL_SOCKET, SO_REUSEADDR);
+    // Connections inherit these from the socket they were accepted on.
+    switch_on(fd, SOL_SOCKET, SO_KEEPALIVE);
+    switch_on(fd, IPPROTO_TCP, TCP_NODELAY);
     if (candidate->ai_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+        switch_on(fd, IPPROTO_IPV6, IPV6_V6ONLY);
     if (bind(fd, candidate->ai_addr, candidate->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
         return fd;
     int why = errno;
@@ -117,8 +122,8 @@ static void pause_over(struct wheel_timer *timer, void *context)
     event_add(&((struct listener_worker *)timer)->event, NULL);
 }
 
-// Out of descriptors or memory: the waiting connections stay in the backlog, accepting goes on a little
-// later.
+// Out of descriptors or memory, or something unheard of: the waiting connections stay in the backlog,
+// accepting goes on a little later.
 static void pause_accepting(struct listener_worker *here, int why)
 {
     event_del(&here->event);
@@ -126,6 +131,17 @@ static void pause_accepting(struct listener_worker *here, int why)
     if (atomic_fetch_add(&pauses, 1) % 25 == 0)
         log_warn("cannot accept connections on %s: %s; trying again every %d ms", here->listener->address,
                  strerror(why), PAUSE_MS);
+}
+
+// Errors of the connection that waited, not of the listener; accept(2) hands them on.
+static bool is_of_connection(int error)
+{
+    static const int errors[] = {ECONNABORTED, EINTR,        EPROTO,     ENETDOWN,    ENOPROTOOPT, EHOSTDOWN,
+                                 ENONET,       EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH, ETIMEDOUT,   EPERM};
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+        if (errors[i] == error)
+            return true;
+    return false;
 }
 
 static void ready(evutil_socket_t fd, short what, void *argument)
@@ -137,16 +153,15 @@ static void ready(evutil_socket_t fd, short what, void *argument)
         struct sockaddr_storage peer;
         socklen_t length = sizeof peer;
         int accepted = accept4(fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (accepted < 0) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+        if (accepted >= 0) {
+            char address[ADDRESS_TEXT_MAX];
+            address_text(&peer, address);
+            here->accepted(here->worker, accepted, address, here->argument);
+        } else if (!is_of_connection(errno)) {
+            if (errno != EAGAIN)
                 pause_accepting(here, errno);
-            if (errno == ECONNABORTED || errno == EINTR)
-                continue;
             return;
         }
-        char address[ADDRESS_TEXT_MAX];
-        address_text(&peer, address);
-        here->accepted(here->worker, accepted, address, here->argument);
     }
 }
 

@@ -5,13 +5,28 @@
 
 #include "core/base/memory.h"
 
-enum { POOL_BYTES = 4 * 1024 * 1024, POOL_LARGEST = 128 * 1024, FIRST_CAPACITY = 2048 };
+enum {
+    POOL_BYTES = 16 * 1024 * 1024,
+    POOL_LARGEST = 256 * 1024,
+    TRIM_MS = 2000,
+    TRIM_ALL = 64 * 1024, // what is not worth keeping a timer for
+    FIRST_CAPACITY = 512,
+    FIRST_BLOCKS = 8,
+};
 
-struct stream_pool *stream_pool_new(void)
+/* ---- the pool ---- */
+
+struct stream_pool *stream_pool_new(struct wheel *wheel)
 {
     struct stream_pool *pool = memory_zalloc(sizeof *pool);
+    pool->wheel = wheel;
     pool->scratch = memory_alloc(STREAM_READ_SIZE);
     return pool;
+}
+
+static size_t footprint(const struct output *output)
+{
+    return sizeof *output + output->capacity + output->block_capacity * sizeof *output->blocks;
 }
 
 static void output_destroy(struct output *output)
@@ -21,26 +36,44 @@ static void output_destroy(struct output *output)
     free(output);
 }
 
+static struct output *pool_take(struct stream_pool *pool)
+{
+    struct output *output = pool->free;
+    pool->free = output->next;
+    pool->bytes -= footprint(output);
+    if (pool->bytes < pool->least)
+        pool->least = pool->bytes;
+    return output;
+}
+
+// Half of what nobody has needed since the last time goes, so that an idle worker ends with nothing.
+static void trim(struct wheel_timer *timer, void *context)
+{
+    (void)context;
+    struct stream_pool *pool = (struct stream_pool *)((char *)timer - offsetof(struct stream_pool, trim));
+    size_t goes = pool->least > TRIM_ALL ? pool->least / 2 : pool->least;
+    size_t stays = pool->bytes - goes;
+    while (pool->bytes > stays)
+        output_destroy(pool_take(pool));
+    pool->least = pool->bytes;
+    if (pool->free)
+        wheel_start(pool->wheel, timer, timer->due_ms + TRIM_MS, trim);
+}
+
 void stream_pool_free(struct stream_pool *pool)
 {
-    while (pool->free) {
-        struct output *output = pool->free;
-        pool->free = output->next;
-        output_destroy(output);
-    }
+    while (pool->free)
+        output_destroy(pool_take(pool));
+    wheel_stop(&pool->trim);
     free(pool->scratch);
     free(pool);
 }
 
 struct output *output_new(struct stream_pool *pool)
 {
-    struct output *output = pool->free;
-    if (output) {
-        pool->free = output->next;
-        pool->bytes -= output->capacity;
-        return output;
-    }
-    output = memory_try(sizeof *output);
+    if (pool->free)
+        return pool_take(pool);
+    struct output *output = memory_try(sizeof *output);
     if (output)
         *output = (struct output){0};
     return output;
@@ -50,7 +83,8 @@ void output_free(struct stream_pool *pool, struct output *output)
 {
     for (size_t i = output->block_first; i < output->block_count; i++)
         output->blocks[i].block.release(output->blocks[i].block.owner);
-    if (output->capacity > POOL_LARGEST || pool->bytes + output->capacity > POOL_BYTES) {
+    size_t bytes = footprint(output);
+    if (bytes > POOL_LARGEST || pool->bytes + bytes > POOL_BYTES) {
         output_destroy(output);
         return;
     }
@@ -58,16 +92,22 @@ void output_free(struct stream_pool *pool, struct output *output)
     output->block_first = output->block_count = output->block_bytes = 0;
     output->next = pool->free;
     pool->free = output;
-    pool->bytes += output->capacity;
+    pool->bytes += bytes;
+    if (!wheel_is_running(&pool->trim)) {
+        pool->least = pool->bytes;
+        wheel_start(pool->wheel, &pool->trim, pool->wheel->tick * WHEEL_TICK_MS + TRIM_MS, trim);
+    }
 }
+
+/* ---- what is to be written ---- */
 
 uint8_t *output_reserve(struct output *output, size_t size)
 {
-    if (output->capacity - output->end >= size)
+    if (output->data && output->capacity - output->end >= size)
         return output->data + output->end;
     // Sent bytes at the front are reclaimed first, unless moving the rest would cost more than it brings.
     size_t kept = output->end - output->start;
-    if (output->start >= kept && output->capacity - kept >= size) {
+    if (output->start > 0 && output->start >= kept && output->capacity - kept >= size) {
         memmove(output->data, output->data + output->start, kept);
         for (size_t i = output->block_first; i < output->block_count; i++)
             output->blocks[i].at -= output->start;
@@ -86,38 +126,59 @@ uint8_t *output_reserve(struct output *output, size_t size)
     return data + output->end;
 }
 
+// Room for one more block; those that were sent make room first.
+static bool reserve_block(struct output *output)
+{
+    if (output->block_count < output->block_capacity)
+        return true;
+    size_t kept = output->block_count - output->block_first;
+    if (output->block_first > kept) {
+        memmove(output->blocks, output->blocks + output->block_first, kept * sizeof *output->blocks);
+        output->block_first = 0;
+        output->block_count = kept;
+        return true;
+    }
+    size_t capacity = output->block_capacity ? output->block_capacity * 2 : FIRST_BLOCKS;
+    struct output_block *blocks = memory_try_resize(output->blocks, capacity * sizeof *blocks);
+    if (!blocks)
+        return false;
+    output->blocks = blocks;
+    output->block_capacity = capacity;
+    return true;
+}
+
 bool output_add_block(struct output *output, struct stream_block block)
 {
-    if (output->block_count == output->block_capacity) {
-        size_t capacity = output->block_capacity ? output->block_capacity * 2 : 8;
-        struct output_block *blocks = memory_try_resize(output->blocks, capacity * sizeof *blocks);
-        if (!blocks)
-            return false;
-        output->blocks = blocks;
-        output->block_capacity = capacity;
-    }
+    if (!reserve_block(output))
+        return false;
     output->blocks[output->block_count++] = (struct output_block){.at = output->end, .block = block};
     output->block_bytes += block.length;
     return true;
 }
 
-int output_pieces(const struct output *output, struct iovec *pieces, int limit)
+int output_pieces(const struct output *output, struct iovec *pieces, int limit, size_t *size)
 {
     int count = 0;
     size_t at = output->start;
-    for (size_t i = output->block_first; i < output->block_count && count + 2 <= limit; i++) {
+    *size = 0;
+    // Pairs of bytes and the block behind them; the last piece is what stands behind all blocks.
+    for (size_t i = output->block_first; i < output->block_count; i++) {
         const struct output_block *block = &output->blocks[i];
+        if (count + 2 > limit)
+            return count;
         if (block->at > at) {
+            *size += block->at - at;
             pieces[count++] = (struct iovec){output->data + at, block->at - at};
             at = block->at;
         }
-        pieces[count++] = (struct iovec){(uint8_t *)(uintptr_t)block->block.data + block->sent,
-                                         block->block.length - block->sent};
-        if (i + 1 < output->block_count && count + 2 > limit)
-            return count; // what follows the block waits for its turn
+        size_t left = block->block.length - block->sent;
+        *size += left;
+        pieces[count++] = (struct iovec){(uint8_t *)(uintptr_t)block->block.data + block->sent, left};
     }
-    if (count < limit && at < output->end)
+    if (count < limit && at < output->end) {
+        *size += output->end - at;
         pieces[count++] = (struct iovec){output->data + at, output->end - at};
+    }
     return count;
 }
 

@@ -24,12 +24,17 @@ struct output {
     size_t block_count;
     size_t block_capacity;
     size_t block_bytes; ///< of blocks, not yet sent
+    uint32_t moved_ms;  ///< lower bits of the time when the socket last took something, while it is full
 };
 
+/** Outputs that have no stream at the moment. Those that nobody has needed for a while are freed. */
 struct stream_pool {
     struct output *free;
-    size_t bytes;     ///< capacity of all in `free`
-    uint8_t *scratch; ///< STREAM_READ_SIZE bytes into which sockets are read
+    size_t bytes; ///< memory of all in `free`
+    size_t least; ///< of `bytes`, since the last time some were freed
+    struct wheel *wheel;
+    struct wheel_timer trim; ///< runs while there are any
+    uint8_t *scratch;        ///< STREAM_READ_SIZE bytes into which sockets are read
 };
 
 /** An empty output from the pool, or a new one; NULL when memory is out. */
@@ -41,6 +46,7 @@ void output_free(struct stream_pool *pool, struct output *output);
 /** Room for `size` bytes at the end, or NULL. */
 uint8_t *output_reserve(struct output *output, size_t size);
 
+/** Appends a block; false when memory is out, and then it is still the caller's. */
 bool output_add_block(struct output *output, struct stream_block block);
 
 static inline size_t output_pending(const struct output *output)
@@ -48,8 +54,9 @@ static inline size_t output_pending(const struct output *output)
     return output->end - output->start + output->block_bytes;
 }
 
-/** Describes up to `limit` pieces to write next; returns their number. */
-int output_pieces(const struct output *output, struct iovec *pieces, int limit);
+/** Describes up to `limit` (at least 2) pieces to write next; returns their number, and their bytes in
+ * `*size`. */
+int output_pieces(const struct output *output, struct iovec *pieces, int limit, size_t *size);
 
 /** `size` bytes of them have been written. */
 void output_sent(struct output *output, size_t size);

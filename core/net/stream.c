@@ -10,8 +10,7 @@
 #include "core/net/output.h"
 
 enum {
-    KEEP_IN_SCRATCH =
-        16 * 1024, // kept bytes up to this are read behind in the scratch, not in a buffer of their own
+    KEEP_IN_SCRATCH = 16 * 1024, // kept bytes up to this are read behind in the scratch, not where they are
     READ_LEAST = 4096,
     GROW_AT_ONCE = 64 * 1024,
     PIECES = 64,
@@ -62,9 +61,9 @@ void stream_init(struct stream *stream, int fd, const struct transport *transpor
 // What the loop watches the descriptor for follows from the stream's state, here and nowhere else.
 static void update_interest(struct stream *stream)
 {
-    short interest = 0;
+    uint8_t interest = 0;
     if (!stream->closed) {
-        if (!stream->paused || stream->closing)
+        if ((!stream->paused || stream->closing) && !stream->ended)
             interest |= EV_READ;
         if (stream->writing)
             interest |= EV_WRITE;
@@ -73,36 +72,37 @@ static void update_interest(struct stream *stream)
         return;
     if (stream->interest)
         event_del(&stream->event);
-    if (interest) {
-        event_assign(&stream->event, stream->worker->base, stream->fd, (short)(interest | EV_PERSIST),
-                     socket_ready, stream);
-        event_add(&stream->event, NULL);
-    }
     stream->interest = interest;
+    if (interest == 0)
+        return;
+    event_assign(&stream->event, stream->worker->base, stream->fd, (short)(interest | EV_PERSIST),
+                 socket_ready, stream);
+    event_add(&stream->event, NULL);
 }
 
 // From here on nothing is read or written; the owner is told at the end of the turn.
-static void end(struct stream *stream)
+static void end(struct stream *stream, int error)
 {
     if (stream->closed)
         return;
     stream->closed = true;
+    stream->error = (uint8_t)error;
     stream->writing = false;
     update_interest(stream);
-    worker_at_turn_end(stream->worker, &stream->task);
+    if (!stream->running)
+        worker_at_turn_end(stream->worker, &stream->task);
 }
 
 static void linger_over(struct wheel_timer *timer, void *context)
 {
     (void)context;
-    end(((struct stream_linger *)timer)->stream);
+    end(((struct stream_linger *)timer)->stream, ETIMEDOUT);
 }
 
 static void free_input(struct stream *stream)
 {
     free(stream->input);
     stream->input = NULL;
-    stream->input_length = stream->input_capacity = stream->input_wanted = 0;
 }
 
 static void release(struct stream *stream)
@@ -125,10 +125,9 @@ void stream_attach(struct stream *stream, struct worker *worker)
 {
     stream->worker = worker;
     update_interest(stream);
-    if (stream->input_length > 0) {
-        stream->offer = true;
+    stream->offer = stream->input != NULL;
+    if (stream->offer || stream->closed)
         worker_at_turn_end(worker, &stream->task);
-    }
 }
 
 void stream_detach(struct stream *stream)
@@ -157,50 +156,53 @@ void stream_resume(struct stream *stream)
     stream->paused = false;
     if (stream->receiving)
         return;
-    if (stream->input_length > 0) {
+    if (stream->input) {
         stream->offer = true;
-        stream->input_wanted = 0;
         worker_at_turn_end(stream->worker, &stream->task);
     }
     update_interest(stream);
 }
 
-// Room for `capacity` bytes of input; false when memory is out.
+// Makes room for `capacity` bytes of input, or gives room back; false when memory is out.
 static bool size_input(struct stream *stream, size_t capacity)
 {
-    if (capacity <= stream->input_capacity)
-        return true;
-    uint8_t *input = memory_try_resize(stream->input, capacity);
+    struct stream_input *input = memory_try_resize(stream->input, sizeof *input + capacity);
     if (!input)
         return false;
+    if (!stream->input)
+        *input = (struct stream_input){0};
+    input->capacity = (uint32_t)capacity;
     stream->input = input;
-    stream->input_capacity = (uint32_t)capacity;
     return true;
 }
 
 // Keeps what was not consumed; `data` is the scratch or the stream's own input.
-static bool keep(struct stream *stream, const uint8_t *data, size_t length, size_t consumed)
+static bool keep(struct stream *stream, const uint8_t *data, size_t length, size_t consumed, size_t wanted)
 {
     size_t left = length - consumed;
     if (left == 0) {
         free_input(stream);
         return true;
     }
-    if (data == stream->input) {
-        if (consumed > 0)
-            memmove(stream->input, data + consumed, left);
-    } else {
-        if (!size_input(stream, left))
+    if (!stream->input || data != stream->input->data) {
+        if ((!stream->input || stream->input->capacity < left) && !size_input(stream, left))
             return false;
-        memcpy(stream->input, data + consumed, left);
+        memcpy(stream->input->data, data + consumed, left);
+    } else if (consumed > 0) {
+        memmove(stream->input->data, data + consumed, left);
     }
-    stream->input_length = (uint32_t)left;
+    stream->input->length = (uint32_t)left;
+    stream->input->wanted = wanted > UINT32_MAX ? UINT32_MAX : (uint32_t)wanted;
+    // A large packet is followed by the beginning of a small one: what was needed for it is not kept.
+    if (stream->input->capacity > KEEP_IN_SCRATCH && left < stream->input->capacity / 4 && consumed > 0)
+        size_input(stream, left);
     return true;
 }
 
 static void offer(struct stream *stream, const uint8_t *data, size_t length)
 {
     size_t wanted = 0;
+    stream->offer = false;
     stream->receiving = true;
     size_t consumed = stream->events->received(stream, data, length, &wanted);
     stream->receiving = false;
@@ -208,98 +210,146 @@ static void offer(struct stream *stream, const uint8_t *data, size_t length)
         free_input(stream);
         return;
     }
-    stream->input_wanted = wanted > UINT32_MAX ? UINT32_MAX : (uint32_t)wanted;
-    if (!keep(stream, data, length, consumed))
-        end(stream);
+    if (!keep(stream, data, length, consumed, wanted))
+        end(stream, ENOMEM);
     update_interest(stream);
 }
 
-// Reads into the scratch when what was kept is small, into a growing buffer of the stream's own otherwise.
-// The buffer grows with what has really come, not with what a packet's header promises.
-static void read_socket(struct stream *stream)
+// What a read returned without bytes.
+static void end_unless_later(struct stream *stream, ssize_t n)
+{
+    if (n == 0)
+        end(stream, 0);
+    else if (errno != EAGAIN && errno != EINTR)
+        end(stream, errno);
+}
+
+// Little or nothing is kept: reads into the scratch, and what was kept goes before it there.
+static void read_into_scratch(struct stream *stream)
 {
     uint8_t *scratch = stream->worker->streams->scratch;
-    size_t kept = stream->input_length;
-    uint8_t *buffer = scratch;
-    size_t room = STREAM_READ_SIZE;
-    bool own = kept > KEEP_IN_SCRATCH;
-    if (own) {
-        size_t capacity = kept + (kept > GROW_AT_ONCE ? kept : GROW_AT_ONCE);
-        if (stream->input_wanted > kept && capacity > stream->input_wanted)
-            capacity = stream->input_wanted > kept + READ_LEAST ? stream->input_wanted : kept + READ_LEAST;
-        if (stream->input_capacity - kept < READ_LEAST && !size_input(stream, capacity)) {
-            end(stream);
-            return;
-        }
-        buffer = stream->input;
-        room = stream->input_capacity;
-    }
-    ssize_t n = stream->transport->read(stream, buffer + kept, room - kept);
+    struct stream_input *input = stream->input;
+    size_t kept = input ? input->length : 0;
+    ssize_t n = stream->transport->read(stream, scratch + kept, STREAM_READ_SIZE - kept);
     if (n <= 0) {
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-            return;
-        end(stream);
+        end_unless_later(stream, n);
         return;
     }
     size_t length = kept + (size_t)n;
-    if (length < stream->input_wanted) {
-        if (own) {
-            stream->input_length = (uint32_t)length;
+    if (input && length < input->wanted) {
+        if (length > input->capacity &&
+            !size_input(stream, length > KEEP_IN_SCRATCH ? length + GROW_AT_ONCE : length)) {
+            end(stream, ENOMEM);
             return;
         }
-        if (!size_input(stream, length > KEEP_IN_SCRATCH ? length + GROW_AT_ONCE : length)) {
-            end(stream);
-            return;
-        }
-        memcpy(stream->input + kept, buffer + kept, (size_t)n);
-        stream->input_length = (uint32_t)length;
+        memcpy(stream->input->data + kept, scratch + kept, (size_t)n);
+        stream->input->length = (uint32_t)length;
         return;
     }
-    if (!own && kept > 0)
-        memcpy(buffer, stream->input, kept);
-    offer(stream, buffer, length);
+    if (kept > 0)
+        memcpy(scratch, input->data, kept);
+    offer(stream, scratch, length);
 }
 
+// A large packet comes: its bytes are read where they stay. The buffer grows with what has really come, not
+// with what the packet's header promises.
+static void read_into_input(struct stream *stream)
+{
+    struct stream_input *input = stream->input;
+    size_t kept = input->length;
+    if (input->capacity - kept < READ_LEAST) {
+        size_t capacity = kept + (kept > GROW_AT_ONCE ? kept : GROW_AT_ONCE);
+        if (input->wanted > kept && capacity > input->wanted)
+            capacity = input->wanted > kept + READ_LEAST ? input->wanted : kept + READ_LEAST;
+        if (!size_input(stream, capacity)) {
+            end(stream, ENOMEM);
+            return;
+        }
+        input = stream->input;
+    }
+    ssize_t n = stream->transport->read(stream, input->data + kept, input->capacity - kept);
+    if (n <= 0) {
+        end_unless_later(stream, n);
+        return;
+    }
+    input->length += (uint32_t)n;
+    if (input->length >= input->wanted)
+        offer(stream, input->data, input->length);
+}
+
+static void read_socket(struct stream *stream)
+{
+    if (stream_kept(stream) > KEEP_IN_SCRATCH)
+        read_into_input(stream);
+    else
+        read_into_scratch(stream);
+}
+
+// A peer that sends nothing more may still read what it is told last.
 static void discard(struct stream *stream)
 {
     ssize_t n = stream->transport->read(stream, stream->worker->streams->scratch, STREAM_READ_SIZE);
-    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-        end(stream);
+    if (n > 0)
+        return;
+    if (n == 0 && stream->output) {
+        stream->ended = true;
+        update_interest(stream);
+    } else {
+        end_unless_later(stream, n);
+    }
 }
 
 // All has been written and the stream is closing: tells the peer, then waits for it to close as well.
 static void finish(struct stream *stream)
 {
-    if (!stream->linger || shutdown(stream->fd, SHUT_WR) < 0)
-        end(stream);
+    if (stream->ended)
+        end(stream, 0);
+    else if (shutdown(stream->fd, SHUT_WR) < 0)
+        end(stream, errno);
+}
+
+static void wait_for_socket(struct stream *stream)
+{
+    if (stream->writing)
+        return;
+    stream->writing = true;
+    stream->output->moved_ms = (uint32_t)stream->worker->now_ms;
+    update_interest(stream);
+}
+
+// Writes until nothing is left or the socket takes no more; false in the latter case, and when it failed.
+static bool write_output(struct stream *stream)
+{
+    struct output *output = stream->output;
+    while (output_pending(output) > 0) {
+        struct iovec pieces[PIECES];
+        size_t size;
+        int count = output_pieces(output, pieces, PIECES, &size);
+        ssize_t n = stream->transport->write(stream, pieces, count);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno != EAGAIN) {
+            end(stream, errno);
+            return false;
+        }
+        if (n > 0) {
+            output_sent(output, (size_t)n);
+            output->moved_ms = (uint32_t)stream->worker->now_ms;
+        }
+        if (n < (ssize_t)size) {
+            wait_for_socket(stream);
+            return false;
+        }
+    }
+    return true;
 }
 
 static void flush(struct stream *stream)
 {
-    struct output *output = stream->output;
-    while (output && output_pending(output) > 0) {
-        struct iovec pieces[PIECES];
-        int count = output_pieces(output, pieces, PIECES);
-        ssize_t n = stream->transport->write(stream, pieces, count);
-        if (n < 0) {
-            if (errno == EINTR)
-                continue;
-            if (errno != EAGAIN) {
-                end(stream);
-                return;
-            }
-            if (!stream->writing) {
-                stream->writing = true;
-                stream->moved_ms = (uint32_t)stream->worker->now_ms;
-                update_interest(stream);
-            }
+    if (stream->output) {
+        if (!write_output(stream))
             return;
-        }
-        output_sent(output, (size_t)n);
-        stream->moved_ms = (uint32_t)stream->worker->now_ms;
-    }
-    if (output) {
-        output_free(stream->worker->streams, output);
+        output_free(stream->worker->streams, stream->output);
         stream->output = NULL;
     }
     if (stream->writing) {
@@ -312,7 +362,7 @@ static void flush(struct stream *stream)
 
 static void tell_drained(struct stream *stream)
 {
-    if (stream->above && !stream->closing && stream_pending(stream) <= high_mark / 4) {
+    if (stream->above && !stream->closing && !stream->closed && stream_pending(stream) <= high_mark / 4) {
         stream->above = false;
         stream->events->drained(stream);
     }
@@ -339,20 +389,17 @@ static void run_task(struct worker *worker, struct turn_task *task)
 {
     (void)worker;
     struct stream *stream = (struct stream *)((char *)task - offsetof(struct stream, task));
-    if (stream->offer && !stream->paused && !stream->closing && !stream->closed) {
-        stream->offer = false;
-        if (stream->input_length > 0)
-            offer(stream, stream->input, stream->input_length);
-    }
+    stream->running = true;
+    if (stream->offer && !stream->paused && !stream->closing && !stream->closed)
+        offer(stream, stream->input->data, stream->input->length);
     if (!stream->closed && !stream->writing && (stream->output || stream->closing))
         flush(stream);
-    if (!stream->closed)
-        tell_drained(stream);
-    if (stream->closed && !stream->told) {
-        stream->told = true;
+    tell_drained(stream);
+    stream->running = false;
+    if (stream->closed) {
         worker_forget_task(stream->worker, &stream->task);
         release(stream);
-        stream->events->closed(stream, 0); // may free
+        stream->events->closed(stream, stream->error); // may free
     }
 }
 
@@ -404,6 +451,11 @@ size_t stream_pending(const struct stream *stream)
     return stream->output ? output_pending(stream->output) : 0;
 }
 
+bool stream_is_flooded(struct stream *stream)
+{
+    return stream_pending(stream) > 2 * high_mark && stream_is_full(stream);
+}
+
 bool stream_is_full(struct stream *stream)
 {
     if (stream_pending(stream) <= high_mark)
@@ -416,14 +468,9 @@ bool stream_is_full(struct stream *stream)
     return true;
 }
 
-bool stream_is_flooded(struct stream *stream)
-{
-    return stream_pending(stream) > 2 * high_mark && stream_is_full(stream);
-}
-
 uint64_t stream_stalled_ms(const struct stream *stream)
 {
-    return stream->writing ? (uint32_t)stream->worker->now_ms - stream->moved_ms : 0;
+    return stream->writing ? (uint32_t)stream->worker->now_ms - stream->output->moved_ms : 0;
 }
 
 void stream_close(struct stream *stream, uint64_t linger_ms)
@@ -431,15 +478,16 @@ void stream_close(struct stream *stream, uint64_t linger_ms)
     if (stream->closing || stream->closed)
         return;
     stream->closing = true;
-    stream->offer = false;
     if (!stream->receiving)
         free_input(stream);
     stream->linger = memory_try(sizeof *stream->linger);
-    if (stream->linger) {
-        *stream->linger = (struct stream_linger){.stream = stream};
-        wheel_start(&stream->worker->wheel, &stream->linger->timer, stream->worker->now_ms + linger_ms,
-                    linger_over);
+    if (!stream->linger) { // nothing would end the waiting
+        end(stream, ENOMEM);
+        return;
     }
+    *stream->linger = (struct stream_linger){.stream = stream};
+    wheel_start(&stream->worker->wheel, &stream->linger->timer, stream->worker->now_ms + linger_ms,
+                linger_over);
     update_interest(stream);
     worker_at_turn_end(stream->worker, &stream->task);
 }
@@ -447,7 +495,7 @@ void stream_close(struct stream *stream, uint64_t linger_ms)
 void stream_abort(struct stream *stream)
 {
     stream->closing = true;
-    end(stream);
+    end(stream, 0);
 }
 
 void stream_destroy(struct stream *stream)

@@ -15,13 +15,16 @@
 
 struct stream;
 
-/** What a transport does. Results as read(2) and writev(2): -1 with errno, EAGAIN included; read returns 0 at
- * the end. */
+/**
+ * What a transport does. Results as read(2) and writev(2): -1 with errno, EAGAIN included; read returns 0 at
+ * the end. A write that takes less than it was given says that it will take no more for now. A transport that
+ * keeps state for a connection embeds this structure in it.
+ */
 struct transport {
     const char *name;
     ssize_t (*read)(struct stream *stream, void *buffer, size_t size);
     ssize_t (*write)(struct stream *stream, const struct iovec *pieces, int count);
-    void (*close)(struct stream *stream); ///< closes the descriptor and frees transport state
+    void (*close)(struct stream *stream); ///< closes the descriptor and frees the transport's state
 };
 
 extern const struct transport transport_tcp;
@@ -36,8 +39,10 @@ struct stream_events {
     size_t (*received)(struct stream *stream, const uint8_t *data, size_t length, size_t *wanted);
     /** Output that had risen above the high mark has fallen below the low one. */
     void (*drained)(struct stream *stream);
-    /** The peer has gone, an error occurred, or stream_close was called and its output is flushed: the last
-     * call; may free. */
+    /**
+     * The peer has gone, an error occurred, or stream_close was called and its output is flushed: the last
+     * call, at the end of a turn; may free. `error` is an errno, or 0: the end was orderly or wanted.
+     */
     void (*closed)(struct stream *stream, int error);
 };
 
@@ -50,10 +55,19 @@ struct stream_block {
 };
 
 struct output;
+struct stream_linger;
 
-/** Buffers of one worker that wait for their next use. */
-struct stream_pool *stream_pool_new(void);
+/** Buffers of one worker that wait for their next use; `wheel` is that worker's. */
+struct stream_pool *stream_pool_new(struct wheel *wheel);
 void stream_pool_free(struct stream_pool *pool);
+
+/** Bytes that were not consumed and wait for more. */
+struct stream_input {
+    uint32_t length;
+    uint32_t capacity;
+    uint32_t wanted; ///< `received` is not called with less
+    uint8_t data[];
+};
 
 /** Embedded in its owner. Sized for many idle connections: buffers exist only while there is something in
  * them. */
@@ -61,46 +75,48 @@ struct stream {
     const struct transport *transport;
     const struct stream_events *events;
     struct worker *worker;
-    void *transport_state;
-    uint8_t *input; ///< bytes kept for later
-    uint32_t input_length;
-    uint32_t input_capacity;
-    uint32_t input_wanted; ///< `received` is not called with less
-    struct output *output; ///< NULL: nothing to write
-    struct turn_task task; ///< flush, offer kept bytes or close, at the end of the turn
-    struct event event;
+    struct stream_input *input;   ///< NULL: nothing kept
+    struct output *output;        ///< NULL: nothing to write
     struct stream_linger *linger; ///< while closing
-    uint32_t moved_ms; ///< lower bits of the time when the socket last took something, while `writing`
+    struct turn_task task;        ///< flush, offer kept bytes or close, at the end of the turn
+    struct event event;
     int fd;
-    short interest;   ///< EV_READ, EV_WRITE as registered with the loop
+    uint8_t interest; ///< EV_READ, EV_WRITE as registered with the loop
+    uint8_t error;    ///< errno of what ended the stream
     bool paused : 1;  ///< do not read
     bool writing : 1; ///< waits until the socket takes more
     bool above : 1;   ///< above the high mark; `drained` will be called
     bool closing : 1; ///< close once flushed
+    bool ended : 1;   ///< while closing: the peer will send nothing more
     bool closed : 1;
-    bool aborted : 1;
     bool receiving : 1; ///< inside `received`
     bool offer : 1;     ///< kept bytes wait to be offered at the end of the turn
-    bool told : 1;      ///< `closed` has been called
+    bool running : 1;   ///< inside its task
 };
 
 enum { STREAM_READ_SIZE = 128 * 1024 };
 
-/** Output above `high` bytes makes a stream full; below a quarter of it, it has drained. Main thread; default
- * 256 KiB. */
+/** Output above `high` bytes makes a stream full; below a quarter of it, it has drained. Before workers
+ * start; default 256 KiB. */
 void stream_set_high_mark(size_t high);
 
 /** Takes the descriptor `fd` (non-blocking). The stream starts detached. */
 void stream_init(struct stream *stream, int fd, const struct transport *transport,
                  const struct stream_events *events);
 
-/** Attaches to the calling worker's loop and starts to read (bytes kept from before are offered first, at
- * once). */
+/** Attaches to the calling worker's loop and starts to read; bytes kept from before are offered at the end of
+ * the turn. */
 void stream_attach(struct stream *stream, struct worker *worker);
 
 /** Takes the stream out of its worker's loop, bytes kept, so that another worker may attach it. Output must
  * be empty. */
 void stream_detach(struct stream *stream);
+
+/** How many bytes are kept that were not consumed yet. */
+static inline size_t stream_kept(const struct stream *stream)
+{
+    return stream->input ? stream->input->length : 0;
+}
 
 /** Milliseconds since the socket last took output; 0 when it takes all there is. */
 uint64_t stream_stalled_ms(const struct stream *stream);
@@ -143,7 +159,8 @@ bool stream_is_flooded(struct stream *stream);
  */
 void stream_close(struct stream *stream, uint64_t linger_ms);
 
-/** Closes at once; `closed` is called at the end of the turn. */
+/** Closes at once; `closed` is called at the end of the turn. Harmless on a stream that is closing or closed
+ * already. */
 void stream_abort(struct stream *stream);
 
 /** Frees buffers and descriptor of a stream that is not attached (e.g. between two workers). Calls nobody. */

@@ -56,12 +56,13 @@ static void wake(struct worker *worker)
 // Appends a whole list; wakes the worker only when its mailbox was empty.
 static void deliver(struct worker *worker, struct post_list *list, uint64_t count)
 {
+    // Counted first: once it is in the mailbox, the worker may run it and count it off.
+    atomic_fetch_add_explicit(&worker->backlog, count, memory_order_relaxed);
     pthread_mutex_lock(&worker->mail_lock);
     bool was_empty = worker->mail.first == NULL;
     *worker->mail.last = list->first;
     worker->mail.last = list->last;
     pthread_mutex_unlock(&worker->mail_lock);
-    atomic_fetch_add_explicit(&worker->backlog, count, memory_order_relaxed);
     if (was_empty)
         wake(worker);
 }
@@ -97,28 +98,50 @@ void worker_post_gathered(struct worker *from, unsigned target, struct post *pos
 
 void worker_at_turn_end(struct worker *worker, struct turn_task *task)
 {
-    if (task->queued)
+    if (task->next)
         return;
-    task->queued = true;
-    task->next = NULL;
+    task->next = &worker->turn_end;
     *worker->turn_last = task;
     worker->turn_last = &task->next;
 }
 
+static bool has_tasks(const struct worker *worker)
+{
+    return worker->turn_first != &worker->turn_end;
+}
+
+// Takes out the task that `link` leads to.
+static struct turn_task *unlink_task(struct worker *worker, struct turn_task **link)
+{
+    struct turn_task *task = *link;
+    *link = task->next;
+    if (worker->turn_last == &task->next)
+        worker->turn_last = link;
+    task->next = NULL;
+    return task;
+}
+
 void worker_forget_task(struct worker *worker, struct turn_task *task)
 {
-    if (!task->queued)
+    if (!task->next)
         return;
     struct turn_task **link = &worker->turn_first;
     while (*link != task)
         link = &(*link)->next;
-    *link = task->next;
-    if (worker->turn_last == &task->next)
-        worker->turn_last = link;
-    task->queued = false;
+    unlink_task(worker, link);
 }
 
-static void run_mail(struct worker *worker)
+// Tasks may ask for further tasks; those run in this turn as well.
+static void run_tasks(struct worker *worker)
+{
+    while (has_tasks(worker)) {
+        struct turn_task *task = unlink_task(worker, &worker->turn_first);
+        task->run(worker, task);
+    }
+}
+
+// Runs what is in the mailbox now; what is posted meanwhile is for the next time. False: there was nothing.
+static bool run_mail(struct worker *worker)
 {
     pthread_mutex_lock(&worker->mail_lock);
     struct post *post = worker->mail.first;
@@ -132,15 +155,15 @@ static void run_mail(struct worker *worker)
         count++;
     }
     atomic_fetch_sub_explicit(&worker->backlog, count, memory_order_relaxed);
+    return count > 0;
 }
 
+// The descriptor is watched for its edges: every write is one, so its counter need not be read.
 static void woken(evutil_socket_t fd, short what, void *argument)
 {
+    (void)fd;
     (void)what;
     struct worker *worker = argument;
-    uint64_t value;
-    while (read(fd, &value, sizeof value) < 0 && errno == EINTR)
-        ;
     worker_awake(worker);
     run_mail(worker);
 }
@@ -158,15 +181,7 @@ static void end_turn(struct worker *worker)
     worker->asleep = false;
     worker->now_ms = clock_monotonic_ms();
     wheel_advance(&worker->wheel, worker->now_ms, worker);
-    // Tasks may ask for further tasks; those run in this turn as well.
-    while (worker->turn_first) {
-        struct turn_task *task = worker->turn_first;
-        worker->turn_first = task->next;
-        if (!worker->turn_first)
-            worker->turn_last = &worker->turn_first;
-        task->queued = false;
-        task->run(worker, task);
-    }
+    run_tasks(worker);
 }
 
 // The loop's one timer is set anew only when the wheel wants to be called earlier than it is set to.
@@ -186,7 +201,8 @@ void worker_turn(struct worker *worker, bool wait)
     current = worker;
     arm_timer(worker);
     worker->asleep = true;
-    event_base_loop(worker->base, wait ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
+    // What was asked for outside of a turn (before the first one, say) does not wait for something to happen.
+    event_base_loop(worker->base, wait && !has_tasks(worker) ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
     end_turn(worker);
 }
 
@@ -214,6 +230,7 @@ static void worker_init(struct worker *worker, unsigned index, unsigned count, s
         log_fatal("cannot make an event loop: %s", strerror(errno));
     worker->now_ms = clock_monotonic_ms();
     wheel_init(&worker->wheel, worker->now_ms);
+    worker->turn_first = &worker->turn_end;
     worker->turn_last = &worker->turn_first;
     worker->outgoing = memory_zalloc(count * sizeof *worker->outgoing);
     for (unsigned i = 0; i < count; i++)
@@ -221,8 +238,8 @@ static void worker_init(struct worker *worker, unsigned index, unsigned count, s
     worker->outgoing_task.run = deliver_outgoing;
     pthread_mutex_init(&worker->mail_lock, NULL);
     list_init(&worker->mail);
-    worker->streams = stream_pool_new();
-    event_assign(&worker->wake, worker->base, worker->wake_fd, EV_READ | EV_PERSIST, woken, worker);
+    worker->streams = stream_pool_new(&worker->wheel);
+    event_assign(&worker->wake, worker->base, worker->wake_fd, EV_READ | EV_PERSIST | EV_ET, woken, worker);
     event_add(&worker->wake, NULL);
     event_assign(&worker->timer, worker->base, -1, 0, timer_fired, worker);
 }
@@ -304,12 +321,14 @@ void workers_join(struct worker *workers)
 void workers_free(struct worker *workers)
 {
     unsigned count = workers->count;
-    for (unsigned round = 0; round < 2; round++) // a post may post to another worker
+    for (bool busy = true; busy;) {
+        busy = false;
         for (unsigned i = 0; i < count; i++) {
             current = &workers[i];
-            run_mail(&workers[i]);
-            end_turn(&workers[i]);
+            busy |= run_mail(current) || has_tasks(current);
+            run_tasks(current);
         }
+    }
     current = NULL;
     for (unsigned i = 0; i < count; i++) {
         struct worker *worker = &workers[i];

@@ -1,5 +1,5 @@
 // A worker: one thread with one event loop, its clock, its timers and its mailbox.
-// Only the worker's own thread, except worker_post, worker_stop and what is said to be for any thread.
+// Only the worker's own thread, except worker_post and what is said to be for any thread.
 // Must not know MQTT, sessions or plugins; whoever stands above hangs its per-worker state on `owner`.
 #ifndef NOCTULE_NET_WORKER_H
 #define NOCTULE_NET_WORKER_H
@@ -29,9 +29,8 @@ struct post {
 
 /** Work for the end of the current turn of the loop: flushing what was gathered. Zero-initialised is idle. */
 struct turn_task {
-    struct turn_task *next;
+    struct turn_task *next; ///< NULL: not asked for
     void (*run)(struct worker *worker, struct turn_task *task);
-    bool queued;
 };
 
 struct post_list {
@@ -50,15 +49,15 @@ struct worker {
     void *plugins; ///< per-worker state of the plugin host
     struct stream_pool *streams;
 
-    struct turn_task *turn_first;
+    struct turn_task *turn_first; ///< turn_end when nothing was asked for
     struct turn_task **turn_last;
+    struct turn_task turn_end;  ///< stands behind the last task
     struct post_list *outgoing; ///< posts gathered in this turn, one list per peer
     struct turn_task outgoing_task;
 
     struct event timer;
     uint64_t timer_due_ms;
     struct event wake;
-    int wake_fd;
     pthread_t thread;
     bool threaded;
     bool asleep;   ///< nothing has happened yet since the loop waited: now_ms is of before
@@ -67,6 +66,7 @@ struct worker {
     // What other threads touch has a cache line of its own.
     _Alignas(64) pthread_mutex_t mail_lock;
     struct post_list mail;
+    int wake_fd;
     _Atomic uint64_t backlog; ///< posts not yet run, for backpressure
 };
 
@@ -82,7 +82,10 @@ void workers_stop(struct worker *workers);
 /** Waits for the threads to end. */
 void workers_join(struct worker *workers);
 
-/** Frees loops and mailboxes, running what is still in the mailboxes first. */
+/**
+ * Frees loops and mailboxes. First runs, in the calling thread, what is still in the mailboxes and what that
+ * asks for, until there is nothing left; timers do not run any more.
+ */
 void workers_free(struct worker *workers);
 
 /** Runs the loop of `worker` in the calling thread, until worker->stopping: for programs without worker
@@ -108,10 +111,10 @@ void worker_post(struct worker *worker, struct post *post);
  */
 void worker_post_gathered(struct worker *from, unsigned target, struct post *post);
 
-/** Runs `task` at the end of this turn; once, however often it is asked for. */
+/** Runs `task` at the end of this turn; once, however often it is asked for. It may free its owner. */
 void worker_at_turn_end(struct worker *worker, struct turn_task *task);
 
-/** Takes a task back that was asked for. */
+/** Takes a task back, if it was asked for: looks through all that were asked for in this turn. */
 void worker_forget_task(struct worker *worker, struct turn_task *task);
 
 #endif
