@@ -120,7 +120,8 @@ static void check_silence(struct connection *connection)
     }
     if (connection->keep_alive_ms) {
         // A large packet on a slow line is a sign of life, too: its bytes come, and nothing else can between.
-        if (stream_kept(&connection->stream) != connection->input_seen && stream_kept(&connection->stream) > 0)
+        if (stream_kept(&connection->stream) != connection->input_seen &&
+            stream_kept(&connection->stream) > 0)
             connection->seen_ms = now;
         connection->input_seen = (uint32_t)stream_kept(&connection->stream);
         uint64_t silent = now - connection->seen_ms;
