@@ -203,9 +203,10 @@ int broker_run(const struct broker_options *options)
 
     broker.plugins = plugin_host_new(&broker_upcalls);
     broker.generation = reload_build(&broker, &broker.settings, &diagnostics);
-    bool started = broker.generation && broker.settings && listeners_open(&broker, broker.settings, &diagnostics);
-    if (broker.settings)
-        log_configure(broker.settings->log_level, broker.settings->log_format);
+    const struct settings *settings = broker.settings;
+    bool started = broker.generation && settings && listeners_open(&broker, settings, &diagnostics);
+    if (settings)
+        log_configure(settings->log_level, settings->log_format);
     reload_report(&diagnostics);
     diagnostics_clear(&diagnostics);
     if (!started) {
@@ -215,8 +216,8 @@ int broker_run(const struct broker_options *options)
         plugin_host_free(broker.plugins);
         return 1;
     }
-    raise_descriptors(broker.settings);
-    grow_descriptor_table(broker.settings);
+    raise_descriptors(settings);
+    grow_descriptor_table(settings);
     start(&broker);
     announce(&broker);
     notify_manager("READY=1");
