@@ -4,7 +4,7 @@
 #include "core/base/memory.h"
 #include "core/broker/state.h"
 
-enum { COPY_AT_MOST = 16 * 1024 };
+enum { COPY_AT_MOST = 16 * 1024, CLOCKS_APART_MS = 50 };
 
 /** What the packet will consist of besides topic and payload. */
 struct shape {
@@ -88,10 +88,12 @@ static uint64_t shape_v5(struct connection *connection, struct shape *shape, con
     const struct message *message = delivery->message;
     if (message->expires_ms) {
         uint64_t now = connection->stream.worker->now_ms;
-        // Rounded up: a message that is sent has some life left. [v5 3.3.2-6]
+        // Rounded up, as a message that is sent has some life left; but not by the moment that this worker's
+        // clock may lag behind the publisher's: never more is sent than was received. [v5 3.3.2-6]
+        uint64_t left = message->expires_ms > now ? message->expires_ms - now : 0;
         shape->expires = true;
         shape->expiry_s =
-            message->expires_ms > now ? (uint32_t)((message->expires_ms - now + 999) / 1000) : 0;
+            left > CLOCKS_APART_MS ? (uint32_t)((left - CLOCKS_APART_MS + 999) / 1000) : left > 0;
     }
     uint64_t size = size_of(shape, delivery, packet_id, true);
     // An alias is defined only by a packet that is really sent. It takes three bytes, and may make the length
