@@ -150,7 +150,7 @@ static void ready(evutil_socket_t fd, short what, void *argument)
     struct listener_worker *here = argument;
     worker_awake(here->worker);
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        struct sockaddr_storage peer;
+        struct sockaddr_storage peer = {0};
         socklen_t length = sizeof peer;
         int accepted = accept4(fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (accepted >= 0) {
