@@ -341,6 +341,11 @@ static uint8_t check_connect(const struct connection *connection, const char **w
         *why = "the will's topic has more levels than limits.topic_levels";
         return MQTT_TOPIC_NAME_INVALID;
     }
+    if (packet->version == MQTT_V5 && packet->has_will && packet->will.retain &&
+        limits->retained_messages == 0) {
+        *why = "the will is to be retained, and limits.retained_messages is 0";
+        return MQTT_RETAIN_NOT_SUPPORTED;
+    }
     return MQTT_SUCCESS;
 }
 

@@ -154,6 +154,11 @@ static bool send_connack(struct connection *connection, bool present, uint16_t s
             mqtt_set(&properties, MQTT_TOPIC_ALIAS_MAXIMUM);
             properties.topic_alias_maximum = minimum(limits->topic_aliases, UINT16_MAX);
         }
+        if (limits->retained_messages == 0) {
+            mqtt_set(&properties, MQTT_RETAIN_AVAILABLE);
+            properties.retain_available = 0;
+            connection->retain_refused = true;
+        }
         if (!str_equal(packet->client_id, id_of(connection->client))) {
             mqtt_set(&properties, MQTT_ASSIGNED_CLIENT_IDENTIFIER);
             properties.assigned_client_identifier = id_of(connection->client);

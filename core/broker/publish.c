@@ -307,6 +307,8 @@ static uint8_t check_limits(struct connection *connection, const struct mqtt_pub
         return MQTT_RECEIVE_MAXIMUM_EXCEEDED;
     if (limits->topic_levels < 32768 && topic_levels(publish->topic) > limits->topic_levels)
         return MQTT_TOPIC_NAME_INVALID;
+    if (publish->retain && connection->retain_refused)
+        return MQTT_RETAIN_NOT_SUPPORTED;
     return MQTT_SUCCESS;
 }
 

@@ -194,6 +194,7 @@ struct connection {
     bool pumping : 1;
     bool problem_information : 1;  ///< Reason Strings may be sent
     bool response_information : 1; ///< was asked for
+    bool retain_refused : 1;       ///< it was told Retain Available 0
     bool enhanced : 1;             ///< CONNECT had an Authentication Method
     bool reauthenticating : 1;
     bool counted : 1; ///< in the connection counts

@@ -176,6 +176,30 @@ def test_v5_mqtt_3_2_2_18_no_aliases_at_all(start_broker, connect, topic, alias)
     one.expect_disconnect(0x94)
 
 
+@pytest.mark.parametrize("qos", (0, 1, 2))
+def test_v5_mqtt_3_2_2_14_retain_where_it_is_not_available(unretaining, connect, topic, qos):
+    one, watcher = connect(to=unretaining), connect(to=unretaining)
+    assert one.connack.properties.get("retain_available") == 0
+    watcher.subscribe(topic)
+    one.publish(topic, "not retained", qos=qos)
+    watcher.expect_message(topic, "not retained")
+    one.send_publish(topic, "retained", qos, retain=True)
+    one.expect_disconnect(0x9A)
+    watcher.expect_nothing()
+
+
+def test_v5_mqtt_3_2_2_13_retained_will_where_it_is_not_available(unretaining, connect, client, topic):
+    one = client(to=unretaining).open()
+    one.send_connect(will=Will(topic, "x", retain=True))
+    expect_refused(one, 0x9A)
+    connect(to=unretaining, will=Will(topic, "x")).ping()
+
+
+@pytest.fixture
+def unretaining(start_broker):
+    return start_broker(base_config(limits={"retained_messages": 0}))
+
+
 # ------------------------------------------------------------------------------------------- the client's packet size
 
 
