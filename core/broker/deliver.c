@@ -95,12 +95,16 @@ static bool has_room(const struct connection *connection, const struct delivery 
 static enum step send_acknowledged(struct connection *connection, struct delivery *delivery)
 {
     struct session *session = connection->session;
-    if (!delivery_keep(delivery))
-        return STEP_DROPPED;
-    uint16_t packet_id = window_add(&session->window, delivery);
+    uint16_t packet_id = 0;
+    if (delivery_keep(delivery)) {
+        packet_id = window_add(&session->window, delivery);
+        if (packet_id == 0)
+            message_unref(delivery->message);
+    }
     if (packet_id == 0) {
-        message_unref(delivery->message);
-        return STEP_DROPPED;
+        // Memory is out: the client has to come again, and its messages wait.
+        stream_abort(&connection->stream);
+        return STEP_WAIT;
     }
     enum transmit_result result = transmit_publish(connection, delivery, packet_id, false);
     if (result == TRANSMIT_TOO_LARGE) {
@@ -169,6 +173,12 @@ static enum step deliver_one(struct connection *connection, struct delivery *del
 
 /* ---- what waits ---- */
 
+static void note_lost(struct broker_worker *here, struct session *session, const struct delivery *delivery)
+{
+    here->lost += delivery->qos > 0;
+    note_dropped(here, session, delivery, "out of memory");
+}
+
 static void enqueue(struct broker_worker *here, struct session *session, struct delivery *delivery)
 {
     const struct limit_settings *limits = &here->settings->limits;
@@ -186,11 +196,13 @@ static void enqueue(struct broker_worker *here, struct session *session, struct 
         return;
     }
     if (!delivery_keep(delivery)) {
-        deliver_drop(here, session, delivery, "out of memory");
+        note_lost(here, session, delivery);
+        free(delivery->more);
+        delivery->more = NULL;
         return;
     }
     if (!queue_push(&session->queue, delivery)) {
-        note_dropped(here, session, delivery, "out of memory");
+        note_lost(here, session, delivery);
         delivery_clear(delivery);
     }
 }

@@ -236,17 +236,25 @@ void online_start(struct connection *connection, const struct outcome *outcome)
 {
     struct broker_worker *here = connection_worker(connection);
     const struct mqtt_connect *packet = &connection->connect->packet;
+    struct will *will = packet->has_will ? will_new(&packet->will, connection->client) : NULL;
+    if (packet->has_will && !will) {
+        connection_fail(connection, MQTT_SERVER_UNAVAILABLE, "out of memory");
+        return;
+    }
     bool present;
     struct session *session = find_or_make(connection, &present);
     if (!session) {
+        if (will)
+            will_free(will);
         connection_fail(connection, MQTT_QUOTA_EXCEEDED, "limits.sessions is reached");
         return;
     }
     session->connection = connection;
     session->expiry_s = session_expiry(here, packet);
     connection->session = session;
-    if (packet->has_will)
-        session->will = will_new(&packet->will, connection->client, session);
+    session->will = will;
+    if (will)
+        will->message->publisher = session->id;
     take_client_limits(connection, &here->settings->limits);
     uint16_t seconds = keep_alive(connection, &here->settings->limits);
     bool answered = send_connack(connection, present, seconds, outcome);

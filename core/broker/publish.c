@@ -155,13 +155,36 @@ static void throttle(struct connection *connection, bool congested)
                     throttle_over);
 }
 
+// Without memory a message is not accepted: 5.0 has a code to say so, a client of 3.x comes again and repeats
+// it.
+static void give_up(struct connection *connection, uint16_t packet_id, uint8_t qos)
+{
+    if (connection->version == MQTT_V5)
+        acknowledge(connection, packet_id, qos, MQTT_QUOTA_EXCEEDED, (struct str){0});
+    else
+        connection_drop(connection, MQTT_SERVER_UNAVAILABLE, "out of memory");
+}
+
 static void finish(struct connection *connection, struct message *message, uint16_t packet_id, uint8_t qos)
 {
     struct broker_worker *here = connection_worker(connection);
+    struct packet_ids *received = &connection->session->received;
+    uint64_t lost = here->lost;
+    // Before anybody gets the message: what is repeated must be known.
+    if (qos == 2 && !packet_ids_add(received, packet_id)) {
+        give_up(connection, packet_id, qos);
+        return;
+    }
     size_t matched = route_message(here, message);
+    if (qos > 0 && here->lost != lost) {
+        if (qos == 2)
+            packet_ids_remove(received, packet_id);
+        give_up(connection, packet_id, qos);
+        return;
+    }
     if (qos > 0)
-        acknowledge(connection, packet_id, qos, matched ? MQTT_SUCCESS : MQTT_NO_MATCHING_SUBSCRIBERS,
-                    (struct str){0});
+        reply_ack(connection, qos == 1 ? MQTT_PUBACK : MQTT_PUBREC, packet_id,
+                  matched ? MQTT_SUCCESS : MQTT_NO_MATCHING_SUBSCRIBERS, (struct str){0});
     bool congested = here->broker->worker_count > 1 && route_is_congested(here);
     if (congested || route_is_tired(here))
         throttle(connection, congested);

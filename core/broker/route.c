@@ -96,6 +96,7 @@ static void hand_over(struct broker_worker *here, unsigned target, struct messag
     if (!record) {
         message_unref(kept);
         here->dropped += count;
+        here->lost += message->qos > 0;
         log_warn("out of memory: a message for %zu subscribers is lost", count);
         return;
     }
@@ -240,8 +241,10 @@ static void keep_retained(struct broker_worker *here, struct message *message)
 {
     const struct limit_settings *limits = &here->settings->limits;
     struct message *owned = message_keep(message);
-    if (!owned)
+    if (!owned) {
+        here->lost += message->qos > 0;
         return;
+    }
     // When memory is out, only what is no larger takes the place of another.
     uint64_t bytes = broker_is_full(here->broker) ? 1 : limits->retained_bytes;
     if (!retained_store(here->broker->retained, owned, limits->retained_messages, bytes))

@@ -108,6 +108,7 @@ struct broker_worker {
     struct log_gate refused_politely; ///< connections that get a CONNACK with the reason
     struct log_gate refusals;         ///< lines about them
     uint64_t dropped;                 ///< messages that a full queue or a limit cost
+    uint64_t lost; ///< messages of QoS 1 and 2 for which there was no memory: not to be acknowledged
 };
 
 /** CONNECT, kept from its arrival until CONNACK. */
@@ -333,7 +334,9 @@ void ceiling_watch(struct broker *broker);
 bool broker_is_full(const struct broker *broker);
 
 /* will.c */
-struct will *will_new(const struct mqtt_will *will, struct client *client, struct session *session);
+/** NULL when memory is out. `message->publisher` is the caller's to fill in. */
+struct will *will_new(const struct mqtt_will *will, struct client *client);
+void will_free(struct will *will);
 /** Publishes the will once its author may; takes it. */
 void will_publish(struct will *will);
 void will_drop(struct session *session);

@@ -4,15 +4,12 @@
 #include "core/base/memory.h"
 #include "core/broker/state.h"
 
-struct will *will_new(const struct mqtt_will *packet, struct client *client, struct session *session)
+struct will *will_new(const struct mqtt_will *packet, struct client *client)
 {
     const struct mqtt_properties *properties = &packet->properties;
     uint8_t *forwarded = NULL;
-    struct message message = {.qos = packet->qos,
-                              .retain = packet->retain,
-                              .publisher = session->id,
-                              .topic = packet->topic,
-                              .payload = packet->payload};
+    struct message message = {
+        .qos = packet->qos, .retain = packet->retain, .topic = packet->topic, .payload = packet->payload};
     if (properties->present & MQTT_FORWARDED) {
         forwarded = memory_try(properties->raw.length);
         if (!forwarded)
@@ -34,7 +31,7 @@ struct will *will_new(const struct mqtt_will *packet, struct client *client, str
     return will;
 }
 
-static void free_will(struct will *will)
+void will_free(struct will *will)
 {
     client_unref(will->author);
     message_unref(will->message);
@@ -57,7 +54,7 @@ static void message_decided(struct client *client, const struct outcome *outcome
         log_denial(client, "will", topic_of(will), outcome);
     }
     message_unref(message);
-    free_will(will);
+    will_free(will);
 }
 
 static void decided(struct client *client, const struct outcome *outcome, void *argument)
@@ -66,7 +63,7 @@ static void decided(struct client *client, const struct outcome *outcome, void *
     struct broker_worker *here = worker_current()->owner;
     if (outcome->verdict != NOCTULE_ALLOW) {
         log_denial(client, "will", topic_of(will), outcome);
-        free_will(will);
+        will_free(will);
         return;
     }
     // The message's time starts now. [v5 3.1.3.2.4]
@@ -74,7 +71,7 @@ static void decided(struct client *client, const struct outcome *outcome, void *
         will->message->expires_ms = here->worker->now_ms + will->expiry_s * 1000ULL;
     if (!chain_takes_message_in(here->worker, client)) {
         route_message(here, will->message);
-        free_will(will);
+        will_free(will);
         return;
     }
     struct outcome hooks;
