@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pathlib
+import resource
 import subprocess
 import sys
 import time
@@ -34,6 +35,11 @@ lines = []  # of the report, in the order of the attacks
 def scaled(count, least=1):
     """`count` of whatever is thrown, by the scale; fewer where a sanitizer makes everything slow."""
     return max(least, int(count * SCALE / (TIME_SCALE if TIME_SCALE > 1 else 1)))
+
+
+def scaled_crowd(count):
+    """The same for connections at the same time, of which the system allows a process so many and no more."""
+    return min(scaled(count), resource.getrlimit(resource.RLIMIT_NOFILE)[1] * 3 // 4)
 
 
 def config(log="warn", **changes):
@@ -108,13 +114,15 @@ class Attack:
 
 
 @contextlib.contextmanager
-def attack(broker, title, ceiling, kept=0, descriptors_kept=0, bystander=True, pairs=PAIRS):
+def attack(broker, title, ceiling, kept=0, descriptors_kept=0, bystander=True, pairs=PAIRS, before=None):
     """The body attacks `broker` and must have closed all its connections when it ends. Afterwards: the broker lives,
     the bystander lost nothing, memory stayed below `ceiling` bytes above the start, and went back to at most `kept`
-    plus what an allocator keeps; descriptors are back but for `descriptors_kept`."""
+    plus what an allocator keeps; descriptors are back but for `descriptors_kept`. `before` is the memory at the start,
+    where that is not now."""
     process = Process(broker.process.pid)
     process.reset_peak()
-    before, descriptors, cpu = process.rss(), process.descriptors(), process.cpu_seconds()
+    before = process.rss() if before is None else before
+    descriptors, cpu = process.descriptors(), process.cpu_seconds()
     third = Bystander(broker.address, pairs) if bystander else None
     one = Attack(process, before)
     try:
@@ -141,6 +149,16 @@ def attack(broker, title, ceiling, kept=0, descriptors_kept=0, bystander=True, p
     if MEMORY_COUNTS:
         assert peak <= ceiling, f"memory grew by {peak / MIB:.1f} MiB, the limits allow {ceiling / MIB:.1f}"
         assert after <= kept + KEPT_BACK, f"{after / MIB:.1f} MiB were not given back"
+
+
+def twice(broker, title, ceiling):
+    """The same attack two times, for those that leave the allocator with holes which it does not give back: the
+    second one finds its memory there, and does not come higher than the first, or something leaks."""
+    process = Process(broker.process.pid)
+    before = process.rss()
+    yield attack(broker, title, ceiling, kept=ceiling)
+    higher = process.peak() - before + min(KEPT_BACK, ceiling // 8)
+    yield attack(broker, title + ", again", higher, kept=higher, before=before)
 
 
 def report(title, seconds, spent, peak, ceiling, after, trips, notes):

@@ -6,7 +6,7 @@ import socket
 import time
 
 import mqtt_codec as wire
-from arena import KIB, MIB, SCALE, Process, attack, scaled, wait_until
+from arena import KIB, MIB, SCALE, Process, attack, scaled, scaled_crowd, wait_until
 from crowd import Crowd, open_socket, ping, read_exactly
 from mqtt_codec import V5, V311
 from mqtt_raw import DEADLINE, TIME_SCALE
@@ -17,7 +17,7 @@ PER_SESSION = 3 * KIB
 
 def test_connections_that_send_nothing_or_half_a_connect(start):
     broker = start({"connect_timeout": "1s"})
-    count = scaled(2000)
+    count = scaled_crowd(2000)
     whole = wire.make_connect(V5, "half" * 50)
     with attack(broker, "silent and half CONNECT", count * PER_CONNECTION + 4 * MIB) as one:
         with Crowd(broker.address) as crowd:
@@ -53,7 +53,7 @@ def test_connections_that_send_a_byte_now_and_then(start):
 def test_half_open_flood(start):
     # More than `limits.connections` that never say a word; those who are connected notice nothing, and as soon as the
     # deadline has passed others get in.
-    limit = scaled(300)
+    limit = scaled_crowd(1500) // 5
     broker = start({"connections": limit + 20, "connect_timeout": "1s"})
     count = limit * 5
     with attack(broker, "half-open flood over limits.connections", (limit + 1000) * PER_CONNECTION + 4 * MIB) as one:
@@ -118,7 +118,7 @@ def churn(address, rounds, batch, name, clean, disconnect):
 
 def test_connection_churn(start):
     broker = start()
-    rounds, batch = scaled(20), 200
+    rounds, batch = scaled(60), 200
     with attack(broker, "connection churn", batch * PER_CONNECTION * 2 + 6 * MIB) as one:
         began = time.monotonic()
         churn(broker.address, rounds, batch, "churn", True, True)
@@ -128,7 +128,7 @@ def test_connection_churn(start):
 
 def test_connection_churn_with_resumed_sessions(start):
     broker = start({"sessions": 1000})
-    rounds, batch = scaled(12), 300
+    rounds, batch = scaled(40), 300
     with attack(broker, "churn of resumed sessions", batch * 2 * PER_SESSION + 6 * MIB) as one:
         with Crowd(broker.address) as crowd:
             for i, each in enumerate(crowd.login(batch, "kept", clean=False)):
@@ -143,7 +143,7 @@ def test_connection_churn_with_resumed_sessions(start):
 
 def test_sessions_are_limited(start):
     # Each new id leaves a session behind that lasts for a week: limits.sessions is where it ends.
-    limit = scaled(2000)
+    limit = scaled(5000)
     broker = start({"sessions": limit + 8})
     with attack(broker, "sessions without end", limit * PER_SESSION + 6 * MIB, kept=limit * PER_SESSION) as one:
         with Crowd(broker.address) as crowd:
@@ -163,7 +163,7 @@ def test_takeover_storm(start):
     # Hundreds of connections want the same few ids at once: the last of each is the one that stays, and each of the
     # others is told.
     broker = start()
-    rounds, batch, ids = scaled(10), 200, 4
+    rounds, batch, ids = scaled(30), 200, 4
     taken = wire.make_disconnect(V5, 0x8E)
     with attack(broker, "takeover storm", batch * 2 * PER_CONNECTION + 6 * MIB) as one:
         told = 0

@@ -56,7 +56,7 @@ def reply(one, version, kind, packet_id):
 def test_wills_by_the_thousand(start):
     # All at once, by connections that are reset: each is published once, and none that was taken back.
     broker = start({"queued_messages": 100000})
-    count = scaled(2000)
+    count = scaled(4000)
     with attack(broker, "wills by the thousand", count * 4 * KIB + 8 * MIB) as one:
         with Crowd(broker.address) as crowd, Crowd(broker.address) as dying:
             watcher = crowd.login(1, "watcher")[0]
@@ -109,7 +109,7 @@ def test_shared_subscriptions_whose_members_come_and_go(start):
     # Members leave at random, with and without a session that stays, while messages come: each QoS 1 message reaches
     # a member; only one that was under way when its member left may reach a second one.
     broker = start({"queued_messages": 100000})
-    count, members, window = scaled(6000), 6, 20
+    count, members, window = scaled(20000), 6, 20
     chance = random.Random(7)
     with attack(broker, "members of a shared group come and go", 24 * MIB) as one:
         with Crowd(broker.address) as crowd, contextlib.closing(Reader()) as reader:
@@ -164,7 +164,7 @@ def test_shared_subscriptions_whose_members_come_and_go(start):
 
 def test_shared_subscriptions_in_calm_reach_one_member_each(start):
     broker = start({"queued_messages": 100000})
-    count, members = scaled(6000), 8
+    count, members = scaled(20000), 8
     with attack(broker, "a shared group under load", 16 * MIB) as one:
         with Crowd(broker.address) as crowd, contextlib.closing(Reader()) as reader:
             for index, each in enumerate(crowd.login(members, "member")):
@@ -192,7 +192,7 @@ def test_shared_subscriptions_in_calm_reach_one_member_each(start):
 def ordered(start, qos, title):
     """Hundreds of pairs, each with a topic of its own: numbers arrive in order, while subscribers lose their
     connections and resume their sessions."""
-    pairs, batches, batch = scaled(200), 5, 10
+    pairs, batches, batch = scaled(200), 10, 10
     broker = start({"queued_messages": 100000, "inflight": 50}, workers=max(4, WORKERS))
     chance = random.Random(qos)
     with attack(broker, title, pairs * 40 * KIB + 24 * MIB) as one:

@@ -1,9 +1,10 @@
 """Filters, topics and retained messages without end."""
 
+import itertools
 import time
 
 import mqtt_codec as wire
-from arena import KIB, MIB, Process, attack, scaled, wait_until
+from arena import KIB, MIB, attack, scaled, twice
 from crowd import Crowd, ping, push, read_bytes, read_exactly, read_for, send_while_reading
 from mqtt_codec import V5, V311
 from mqtt_raw import DEADLINE
@@ -21,28 +22,29 @@ def take_suback(one, count, kind=0x90):
 def test_a_million_filters(start):
     # Sessions full of filters up to limits.subscriptions, each filter of its own; one more is refused; then all are
     # taken back, by UNSUBSCRIBE and by the end of the session.
-    each_has, sessions = 10000, scaled(10)
+    each_has, sessions = 10000, scaled(20)
     broker = start({"subscriptions": each_has, "packet_size": "1MiB"})
     count = each_has * sessions
-    with attack(broker, "filters up to the limit", count * PER_SUBSCRIPTION + 10 * MIB, kept=count * PER_SUBSCRIPTION // 2) as one:
-        with Crowd(broker.address) as crowd:
-            clients = crowd.login(sessions, "filters")
-            began = time.monotonic()
-            for number, each in enumerate(clients):
-                mine = [f"abuse/{number}/{i}/{'+' if i % 3 else 'x'}" for i in range(each_has)]
-                for start_ in range(0, each_has, 2000):
-                    each.sendall(wire.make_subscribe(V311, 1, [(f, 1) for f in mine[start_:start_ + 2000]]))
-                    assert take_suback(each, 2000) == b"\x01" * 2000
-                each.sendall(wire.make_subscribe(V311, 2, [("one/too/many", 0)]))
-                assert take_suback(each, 1) == b"\x80"
-            took, held = time.monotonic() - began, one.grown()
-            for number, each in enumerate(clients[::2]):
-                mine = [f"abuse/{2 * number}/{i}/{'+' if i % 3 else 'x'}" for i in range(each_has)]
-                each.sendall(b"".join(wire.make_unsubscribe(V311, 3, mine[s:s + 2000])
-                                      for s in range(0, each_has, 2000)) + b"\xc0\x00")
-                read_bytes(each, 4 * each_has // 2000 + 2)
-            one.note(f"{count} filters in {took:.1f} s, {held / count:.0f} bytes each; one more refused by each; "
-                     f"{len(clients[::2]) * each_has} unsubscribed, the rest ended with their sessions")
+    for each_time in twice(broker, "filters up to the limit", count * PER_SUBSCRIPTION + 10 * MIB):
+        with each_time as one:
+            with Crowd(broker.address) as crowd:
+                clients = crowd.login(sessions, "filters")
+                began = time.monotonic()
+                for number, each in enumerate(clients):
+                    mine = [f"abuse/{number}/{i}/{'+' if i % 3 else 'x'}" for i in range(each_has)]
+                    for start_ in range(0, each_has, 2000):
+                        each.sendall(wire.make_subscribe(V311, 1, [(f, 1) for f in mine[start_:start_ + 2000]]))
+                        assert take_suback(each, 2000) == b"\x01" * 2000
+                    each.sendall(wire.make_subscribe(V311, 2, [("one/too/many", 0)]))
+                    assert take_suback(each, 1) == b"\x80"
+                took, held = time.monotonic() - began, one.grown()
+                for number, each in enumerate(clients[::2]):
+                    mine = [f"abuse/{2 * number}/{i}/{'+' if i % 3 else 'x'}" for i in range(each_has)]
+                    each.sendall(b"".join(wire.make_unsubscribe(V311, 3, mine[s:s + 2000])
+                                          for s in range(0, each_has, 2000)) + b"\xc0\x00")
+                    read_bytes(each, 4 * each_has // 2000 + 2)
+                one.note(f"{count} filters in {took:.1f} s, {held / count:.0f} bytes each; one more refused by each; "
+                         f"{len(clients[::2]) * each_has} unsubscribed, the rest ended with their sessions")
 
 
 def test_the_same_filters_again_and_again(start):
@@ -50,7 +52,7 @@ def test_the_same_filters_again_and_again(start):
     broker = start()
     filters = [(f"again/{i}/#", 0) for i in range(500)]
     both = wire.make_subscribe(V311, 1, filters) + wire.make_unsubscribe(V311, 2, [f for f, _ in filters])
-    rounds = scaled(200)
+    rounds = scaled(1000)
     with attack(broker, "subscribe, unsubscribe, subscribe ...", 8 * MIB) as one:
         with Crowd(broker.address) as crowd:
             each = crowd.login(1, "again")[0]
@@ -98,20 +100,21 @@ def test_levels_up_to_the_limit(start):
     filters = ["/".join(levels[:i] + ["+"] + levels[i + 1:]) for i in range(1, 1000)] \
         + ["/".join(levels[:i] + ["#"]) for i in range(1, 1000)]
     count = scaled(50)
-    with attack(broker, "wildcards on 1000 levels", 1000 * 1000 * 160 + 16 * MIB) as one:
-        with Crowd(broker.address) as crowd:
-            subscriber, publisher = crowd.login(2, "deep")
-            for at in range(0, len(filters), 200):
-                some = filters[at:at + 200]
-                subscriber.sendall(wire.make_subscribe(V311, 1, [(f, 0) for f in some]))
-                assert take_suback(subscriber, len(some)) == b"\x00" * len(some)
-            held = one.grown()
-            message = wire.make_publish(V311, "/".join(levels), b"x")
-            began = time.monotonic()
-            publisher.sendall(message * count)
-            read_bytes(subscriber, len(message) * count)
-            took = time.monotonic() - began
-        one.note(f"{len(filters)} filters hold {held / MIB:.0f} MiB, a message takes {took / count * 1000:.1f} ms")
+    for each_time in twice(broker, "wildcards on 1000 levels", len(filters) // 2 * 1000 * 100 + 16 * MIB):
+        with each_time as one:
+            with Crowd(broker.address) as crowd:
+                subscriber, publisher = crowd.login(2, "deep")
+                for at in range(0, len(filters), 200):
+                    some = filters[at:at + 200]
+                    subscriber.sendall(wire.make_subscribe(V311, 1, [(f, 0) for f in some]))
+                    assert take_suback(subscriber, len(some)) == b"\x00" * len(some)
+                held = one.grown()
+                message = wire.make_publish(V311, "/".join(levels), b"x")
+                began = time.monotonic()
+                publisher.sendall(message * count)
+                read_bytes(subscriber, len(message) * count)
+                took = time.monotonic() - began
+            one.note(f"{len(filters)} filters hold {held / MIB:.0f} MiB, a message takes {took / count * 1000:.1f} ms")
 
 
 def test_retained_messages_on_ever_new_topics(start):
@@ -132,7 +135,7 @@ def test_retained_messages_on_ever_new_topics(start):
             read_bytes(reader, 5 + total)
             ping(reader)
         one.note(f"{2 * limit} published, {limit} retained, {held / limit:.0f} bytes each")
-    assert "limits.retained_messages" in broker.log()
+    assert "a message is not retained" in broker.log()
     with attack(broker, "retained messages deleted", 8 * MIB) as one:
         with Crowd(broker.address) as crowd:
             each = crowd.login(1, "retain")[0]
@@ -154,7 +157,7 @@ def test_retained_bytes_are_limited(start):
                 send_while_reading(each, wire.make_publish(V311, f"big/{i}", b"v" * 100 * KIB, retain=True))
             ping(each)
         one.note(f"{count * 100 / KIB:.0f} MiB published, {one.grown() / MIB:.1f} MiB held")
-    assert "limits.retained_bytes" in broker.log()
+    assert "a message is not retained" in broker.log()
 
 
 def test_topics_nobody_subscribed_to(start):
@@ -217,3 +220,28 @@ def test_shared_groups_by_the_thousand(start):
             ping(publisher)
             assert came == rounds * groups * len(message)
         one.note(f"{groups} groups with {members} members, {rounds * groups} deliveries")
+
+
+def test_topics_that_are_dear_to_match(start):
+    # Within the defaults of `limits:` a client can make filters of which each message's topic follows all, to their
+    # last but one level. A message then costs a good part of what a second has; others still have their turn between
+    # two of them.
+    broker = start()
+    depth = 127
+    filters = ["/".join("+" if level in two else "a" for level in range(depth)) + "/x"
+               for two in itertools.combinations(range(1, depth), 2)]
+    topic = "/".join("a" * depth) + "/b"
+    count = scaled(60)
+    for each_time in twice(broker, "topics that are dear to match", len(filters) * depth * 60 + 16 * MIB):
+        with each_time as one:
+            with Crowd(broker.address) as crowd:
+                subscriber, publisher = crowd.login(2, "dear")
+                for at in range(0, len(filters), 500):
+                    some = filters[at:at + 500]
+                    subscriber.sendall(wire.make_subscribe(V311, 1, [(f, 0) for f in some]))
+                    assert take_suback(subscriber, len(some)) == b"\x00" * len(some)
+                began = time.monotonic()
+                publisher.sendall(wire.make_publish(V311, topic, b"x") * count)
+                ping(publisher)
+                took = time.monotonic() - began
+            one.note(f"{len(filters)} filters, a message takes {took / count * 1000:.2f} ms")
