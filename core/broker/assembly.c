@@ -90,6 +90,7 @@ void broker_worker_down(struct worker *worker)
     }
     wheel_stop(&here->housekeeping);
     wheel_stop(&here->throttle);
+    wheel_stop(&here->stalled_retry);
     plugin_worker_down(worker);
     here->ended = true;
 }

@@ -173,13 +173,8 @@ static enum step deliver_one(struct connection *connection, struct delivery *del
 
 /* ---- what waits ---- */
 
-static void note_lost(struct broker_worker *here, struct session *session, const struct delivery *delivery)
-{
-    here->lost += delivery->qos > 0;
-    note_dropped(here, session, delivery, "out of memory");
-}
-
-static void enqueue(struct broker_worker *here, struct session *session, struct delivery *delivery)
+// False as deliver() says.
+static bool enqueue(struct broker_worker *here, struct session *session, struct delivery *delivery)
 {
     const struct limit_settings *limits = &here->settings->limits;
     struct connection *connection = session->connection;
@@ -189,38 +184,35 @@ static void enqueue(struct broker_worker *here, struct session *session, struct 
     if (session->queue.count >= most ||
         queue_bytes(&session->queue) + message_weight(delivery->message) > limits->queued_bytes) {
         deliver_drop(here, session, delivery, "the session's queue is full");
-        return;
+        return true;
     }
     if (broker_is_full(here->broker)) {
         deliver_drop(here, session, delivery, "limits.memory is reached");
-        return;
+        return true;
     }
-    if (!delivery_keep(delivery)) {
-        note_lost(here, session, delivery);
-        free(delivery->more);
-        delivery->more = NULL;
-        return;
+    if (delivery_keep(delivery)) {
+        if (queue_push(&session->queue, delivery))
+            return true;
+        message_unref(delivery->message);
     }
-    if (!queue_push(&session->queue, delivery)) {
-        note_lost(here, session, delivery);
-        delivery_clear(delivery);
-    }
+    if (delivery->qos == 0)
+        note_dropped(here, session, delivery, "out of memory");
+    free(delivery->more);
+    delivery->more = NULL;
+    return delivery->qos == 0;
 }
 
-void deliver(struct broker_worker *here, struct session *session, struct delivery *delivery)
+bool deliver(struct broker_worker *here, struct session *session, struct delivery *delivery)
 {
     struct connection *connection = session->connection;
     if (!connection || connection->state != STATE_ONLINE) {
         if (delivery->qos == 0)
             deliver_drop(here, session, delivery, "the client is not connected");
-        else
-            enqueue(here, session, delivery);
-        return;
+        return delivery->qos == 0 || enqueue(here, session, delivery);
     }
-    if (session_has_waiting(session) || connection->read_check || connection->resend_left > 0) {
-        enqueue(here, session, delivery);
-        return;
-    }
+    if (session_has_waiting(session) || connection->read_check || connection->resend_left > 0)
+        return enqueue(here, session, delivery);
+    bool kept = true;
     const char *why;
     switch (deliver_one(connection, delivery, &why)) {
     case STEP_SENT:
@@ -232,13 +224,14 @@ void deliver(struct broker_worker *here, struct session *session, struct deliver
         break;
     case STEP_WAIT:
         connection->front_is_replay = false;
-        enqueue(here, session, delivery);
+        kept = enqueue(here, session, delivery);
         if (connection->read_check &&
             session->queue.count == 0) { // dropped for lack of room: nobody is left to ask for
             decision_cancel(connection->read_check);
             connection->read_check = NULL;
         }
     }
+    return kept;
 }
 
 static void read_decided(struct client *client, const struct outcome *outcome, void *argument)

@@ -7,6 +7,7 @@
 
 enum {
     BATCH_BYTES = 64 * 1024,
+    STALLED_RETRY_MS = 16,
     BATCH_WEIGHT = 256 * 1024, // with the messages: a heavier one counts as being on its way
 };
 
@@ -22,12 +23,15 @@ struct route_batch {
     struct post post; // first: found again from the post
     uint32_t used;
     uint32_t capacity;
-    uint64_t weight; ///< with the messages
+    uint32_t at;       ///< records before are done
+    uint32_t progress; ///< of the record at `at`, see deliver_targets
+    uint64_t weight;   ///< with the messages
     _Alignas(8) uint8_t records[];
 };
 
-static void deliver_targets(struct broker_worker *here, struct message *message,
-                            const struct subscription_target *targets, size_t count, bool may_repeat);
+static bool deliver_targets(struct broker_worker *here, struct message *message,
+                            const struct subscription_target *targets, size_t count, bool may_repeat,
+                            uint32_t *progress);
 
 /* ---- other workers ---- */
 
@@ -48,18 +52,50 @@ static void close_batches(struct worker *worker, struct turn_task *task)
             close_batch(here, i);
 }
 
-static void batch_arrived(struct worker *worker, struct post *post)
+// Takes the batch, unless memory is out: then it goes on there with the next call.
+static bool serve_batch(struct broker_worker *here, struct route_batch *batch)
 {
-    struct route_batch *batch = (struct route_batch *)post;
-    struct broker_worker *here = worker->owner;
-    for (uint32_t at = 0; at < batch->used;) {
-        struct route_record *record = (struct route_record *)(batch->records + at);
-        deliver_targets(here, record->message, record->targets, record->count, record->may_repeat);
+    while (batch->at < batch->used) {
+        struct route_record *record = (struct route_record *)(batch->records + batch->at);
+        if (!deliver_targets(here, record->message, record->targets, record->count, record->may_repeat,
+                             &batch->progress))
+            return false;
         message_unref(record->message);
-        at += (uint32_t)(sizeof *record + record->count * sizeof *record->targets);
+        batch->progress = 0;
+        batch->at += (uint32_t)(sizeof *record + record->count * sizeof *record->targets);
     }
     atomic_fetch_sub_explicit(&here->arriving, batch->weight, memory_order_relaxed);
     free(batch);
+    return true;
+}
+
+static void serve_stalled(struct wheel_timer *timer, void *context)
+{
+    struct worker *worker = context;
+    struct broker_worker *here = worker->owner;
+    while (here->stalled) {
+        struct post *next = here->stalled->next;
+        if (!serve_batch(here, (struct route_batch *)here->stalled)) {
+            wheel_start(&worker->wheel, timer, worker->now_ms + STALLED_RETRY_MS, serve_stalled);
+            return;
+        }
+        here->stalled = next;
+    }
+}
+
+// What is in a batch has been acknowledged, so without memory it waits, and what comes behind it as well.
+static void batch_arrived(struct worker *worker, struct post *post)
+{
+    struct broker_worker *here = worker->owner;
+    if (!here->stalled && serve_batch(here, (struct route_batch *)post))
+        return;
+    if (!here->stalled) {
+        here->stalled_last = &here->stalled;
+        wheel_start(&worker->wheel, &here->stalled_retry, worker->now_ms + STALLED_RETRY_MS, serve_stalled);
+    }
+    post->next = NULL;
+    *here->stalled_last = post;
+    here->stalled_last = &post->next;
 }
 
 static struct route_record *batch_reserve(struct broker_worker *here, unsigned target, size_t size)
@@ -76,6 +112,7 @@ static struct route_record *batch_reserve(struct broker_worker *here, unsigned t
             return NULL;
         batch->post.run = batch_arrived;
         batch->used = 0;
+        batch->at = batch->progress = 0;
         batch->weight = 0;
         batch->capacity = (uint32_t)capacity;
         here->batches[target] = batch;
@@ -155,8 +192,8 @@ static void deliver_elsewhere(struct broker_worker *here, struct message *messag
 
 // Subscriptions of one session that overlap become one delivery: the highest QoS, all identifiers.
 // [v5 3.3.4-2, 3.3.4-4]
-static void deliver_merged(struct broker_worker *here, struct message *message,
-                           const struct subscription_target *targets, size_t count)
+static bool deliver_merged(struct broker_worker *here, struct message *message,
+                           const struct subscription_target *targets, size_t count, uint32_t *progress)
 {
     if (count > here->merged_capacity) {
         here->merged = memory_resize(here->merged, count * sizeof *here->merged);
@@ -168,7 +205,7 @@ static void deliver_merged(struct broker_worker *here, struct message *message,
     for (size_t i = 0; i < count; i++) {
         struct session *session;
         if (!takes(here, message, &targets[i], &session)) {
-            if (targets[i].shared && !session)
+            if (targets[i].shared && !session && *progress == 0)
                 deliver_elsewhere(here, message, &targets[i]);
             continue;
         }
@@ -190,25 +227,51 @@ static void deliver_merged(struct broker_worker *here, struct message *message,
         if (delivery.identifiers)
             delivery_add_identifier(first, delivery.identifier);
     }
-    for (size_t i = 0; i < merged; i++)
-        deliver(here, here->merged_sessions[i], &here->merged[i]);
+    bool kept = true;
+    for (uint32_t i = 0; i < merged; i++) {
+        if (!kept || i + 1 < *progress) {
+            free(here->merged[i].more);
+        } else if (!deliver(here, here->merged_sessions[i], &here->merged[i])) {
+            *progress = i + 1;
+            kept = false;
+        }
+    }
+    return kept;
 }
 
-static void deliver_targets(struct broker_worker *here, struct message *message,
-                            const struct subscription_target *targets, size_t count, bool may_repeat)
+/**
+ * False when memory was out for somebody: `*progress` (0 at first) then says how far it came, for another
+ * call with the same targets; one more, and that somebody is left out.
+ */
+static bool deliver_targets(struct broker_worker *here, struct message *message,
+                            const struct subscription_target *targets, size_t count, bool may_repeat,
+                            uint32_t *progress)
 {
-    if (may_repeat) {
-        deliver_merged(here, message, targets, count);
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
+    if (may_repeat)
+        return deliver_merged(here, message, targets, count, progress);
+    for (uint32_t i = *progress > 0 ? *progress - 1 : 0; i < count; i++) {
         struct session *session;
         if (takes(here, message, &targets[i], &session)) {
             struct delivery delivery = delivery_for(message, &targets[i]);
-            deliver(here, session, &delivery);
+            if (!deliver(here, session, &delivery)) {
+                *progress = i + 1;
+                return false;
+            }
         } else if (targets[i].shared && !session) {
             deliver_elsewhere(here, message, &targets[i]);
         }
+    }
+    return true;
+}
+
+// To sessions of this worker, of a message that has not been acknowledged yet.
+static void deliver_here(struct broker_worker *here, struct message *message,
+                         const struct subscription_target *targets, size_t count, bool may_repeat)
+{
+    uint32_t progress = 0;
+    while (!deliver_targets(here, message, targets, count, may_repeat, &progress)) {
+        here->lost++;
+        progress++;
     }
 }
 
@@ -220,7 +283,7 @@ void route_to_group(struct broker_worker *here, struct delivery *delivery, uint6
                                   delivery->group, except, &target)) {
         unsigned home = session_home(target.session);
         if (home == here->worker->index)
-            deliver_targets(here, message, &target, 1, false);
+            deliver_here(here, message, &target, 1, false);
         else
             hand_over(here, home, message, &target, 1, false);
     }
@@ -268,7 +331,7 @@ size_t route_message(struct broker_worker *here, struct message *message)
     size_t count = matches->count;
     here->effort += matches->effort + count;
     if (here->broker->worker_count == 1) {
-        deliver_targets(here, message, matches->targets, count, matches->may_repeat);
+        deliver_here(here, message, matches->targets, count, matches->may_repeat);
         return count;
     }
     if (count > 1)
@@ -279,7 +342,7 @@ size_t route_message(struct broker_worker *here, struct message *message)
         while (next < count && session_home(matches->targets[next].session) == home)
             next++;
         if (home == here->worker->index)
-            deliver_targets(here, message, &matches->targets[first], next - first, matches->may_repeat);
+            deliver_here(here, message, &matches->targets[first], next - first, matches->may_repeat);
         else
             hand_over(here, home, message, &matches->targets[first], next - first, matches->may_repeat);
         first = next;
@@ -295,6 +358,12 @@ void route_start(struct broker_worker *here)
 
 void route_stop(struct broker_worker *here)
 {
+    // The sessions have gone, so nothing needs memory any more.
+    while (here->stalled) {
+        struct post *post = here->stalled;
+        here->stalled = post->next;
+        serve_batch(here, (struct route_batch *)post);
+    }
     subscription_matches_free(&here->matches);
     free(here->merged);
     free(here->merged_sessions);

@@ -95,6 +95,9 @@ struct broker_worker {
     uint32_t mark;
     struct route_batch **batches; ///< per target worker, open in this turn
     struct turn_task close_batches;
+    struct post *stalled; ///< batches that wait for memory, oldest first
+    struct post **stalled_last;
+    struct wheel_timer stalled_retry;
     struct wheel_timer throttle; ///< wakes connections that wait for a full mailbox
     struct connection *throttled;
     struct post rest; ///< wakes them in the next turn, where they only let others have theirs
@@ -295,9 +298,10 @@ void route_to_group(struct broker_worker *here, struct delivery *delivery, uint6
 /* deliver.c */
 /**
  * Gives one message to a session: sent at once where nothing stands before it, queued or dropped else.
- * Borrows delivery->message (keeping it where needed), takes delivery->more.
+ * Borrows delivery->message (keeping it where needed), takes delivery->more. False when there was no memory
+ * for a message of QoS 1 or 2: the session has not got it, and nobody was told.
  */
-void deliver(struct broker_worker *here, struct session *session, struct delivery *delivery);
+bool deliver(struct broker_worker *here, struct session *session, struct delivery *delivery);
 /** Sends what waits, as far as window, socket and checks let it. */
 void deliver_waiting(struct connection *connection);
 void deliver_drop(struct broker_worker *here, struct session *session, struct delivery *delivery,
