@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "core/base/clock.h"
+#include "core/base/log.h"
 #include "core/base/memory.h"
 #include "core/plugin/module.h"
 #include "tests/fault/invariants.h"
@@ -76,6 +77,7 @@ void inprocess_start(struct inprocess *house, const char *yaml, const struct noc
     atomic_store(&listener->max_connections, broker->settings->listeners[0].max_connections);
     broker->listeners = listener;
 
+    log_configure(broker->settings->log_level, broker->settings->log_format);
     broker_assemble(broker);
     for (unsigned i = 0; i < broker->worker_count; i++)
         broker_worker_up(&broker->workers[i]);

@@ -29,7 +29,7 @@ static void check_window(struct session *session)
         resend += entry->resend;
     }
     require(active == window->active, "the window counts its entries");
-    require(window->active <= window->span && window->span <= WINDOW_SPAN_MAX, "the window's span holds all");
+    require(window->active <= window->span, "the window spans its entries");
     if (connection && connection->state == STATE_ONLINE) {
         require(resend == connection->resend_left, "what is to be sent again is counted");
         require(active - resend <= connection->send_quota, "no more in flight than Receive Maximum");

@@ -36,9 +36,14 @@ static void bytes_clear(struct bytes *bytes)
 
 /* ---- the transport under the broker's end ---- */
 
+static struct peer *peer_of(const struct stream *stream)
+{
+    return (struct peer *)(uintptr_t)stream->transport;
+}
+
 static enum fault next_fault(struct stream *stream, bool writing)
 {
-    struct peer *peer = stream->transport_state;
+    struct peer *peer = peer_of(stream);
     enum fault fault = peer->fault ? peer->fault(peer, writing) : FAULT_NONE;
     errno = fault == FAULT_INTERRUPTED ? EINTR : fault == FAULT_AGAIN ? EAGAIN : ECONNRESET;
     return fault;
@@ -46,18 +51,23 @@ static enum fault next_fault(struct stream *stream, bool writing)
 
 static ssize_t faulty_read(struct stream *stream, void *buffer, size_t size)
 {
+    const struct peer *peer = peer_of(stream);
     enum fault fault = next_fault(stream, false);
     if (fault == FAULT_NONE || fault == FAULT_SHORT)
-        return transport_tcp.read(stream, buffer, fault == FAULT_SHORT ? 1 : size);
+        return transport_tcp.read(stream, buffer,
+                                  fault == FAULT_SHORT && size > peer->short_size ? peer->short_size : size);
     return -1;
 }
 
 static ssize_t faulty_write(struct stream *stream, const struct iovec *pieces, int count)
 {
+    const struct peer *peer = peer_of(stream);
     enum fault fault = next_fault(stream, true);
     if (fault == FAULT_NONE)
         return transport_tcp.write(stream, pieces, count);
-    struct iovec one = {pieces->iov_base, 1};
+    struct iovec one = *pieces;
+    if (one.iov_len > peer->short_size)
+        one.iov_len = peer->short_size;
     return fault == FAULT_SHORT ? transport_tcp.write(stream, &one, 1) : -1;
 }
 
@@ -79,14 +89,12 @@ static void note_version(struct peer *peer)
 
 static void faulty_close(struct stream *stream)
 {
-    struct peer *peer = stream->transport_state;
+    struct peer *peer = peer_of(stream);
     note_version(peer);
     peer->connection = NULL;
     transport_tcp.close(stream);
     peer_unhold(peer);
 }
-
-static const struct transport faulty_transport = {"faulty", faulty_read, faulty_write, faulty_close};
 
 struct peer *peer_new(struct inprocess *house, unsigned index)
 {
@@ -99,13 +107,14 @@ struct peer *peer_new(struct inprocess *house, unsigned index)
         return NULL;
     }
     struct peer *peer = calloc(1, sizeof *peer);
-    *peer = (struct peer){.fd = pair[0],
+    *peer = (struct peer){.transport = {"faulty", faulty_read, faulty_write, faulty_close},
+                          .fd = pair[0],
                           .connection = connection,
                           .holders = 2,
+                          .short_size = 1,
                           .version = MQTT_V3_1_1,
                           .maximum_packet_size = UINT32_MAX};
-    connection->stream.transport = &faulty_transport;
-    connection->stream.transport_state = peer;
+    connection->stream.transport = &peer->transport;
     return peer;
 }
 

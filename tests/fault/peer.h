@@ -13,7 +13,7 @@ enum fault {
     FAULT_NONE,
     FAULT_INTERRUPTED, ///< EINTR
     FAULT_AGAIN,       ///< EAGAIN
-    FAULT_SHORT,       ///< one byte
+    FAULT_SHORT,       ///< some bytes, see short_size
     FAULT_RESET,       ///< ECONNRESET
     FAULTS,
 };
@@ -45,10 +45,12 @@ struct bytes {
 enum { PEER_ALIASES = 16 };
 
 struct peer {
+    struct transport transport;    ///< first: the broker's end finds the peer by it
     int fd;                        ///< the client's end; -1: closed
     struct connection *connection; ///< NULL: the broker has let go of it
     unsigned holders;              ///< the test, and the broker's transport
     fault_fn *fault;
+    size_t short_size; ///< bytes that pass with FAULT_SHORT
     const struct peer_observer *observer;
     void *owner; ///< the test's
     enum peer_answers answers;

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Writes the seed corpus of fuzz_connection: scripts of whole exchanges, in the form that its first lines tell.
+"""Writes the seed corpus of fuzz_connection, scripts of whole exchanges in the form that its first lines tell, and
+its dictionary of single steps and packets.
 
-usage: make_connection_corpus.py FOLDER
+usage: make_connection_corpus.py FOLDER DICTIONARY
 """
 import pathlib
 import struct
@@ -227,14 +228,63 @@ SCRIPTS = {
 }
 
 
+# Packets as they stand on the wire, besides the single steps.
+PACKETS = {
+    "connect-5": RAW_CONNECT_5,
+    "connect-4": RAW_CONNECT_4,
+    "connect-3": RAW_CONNECT_3,
+    "publish-0": frame(0x30, text("a/b") + b"\x00x"),
+    "publish-1": frame(0x32, text("a/b") + b"\x00\x01\x00x"),
+    "publish-2-dup": frame(0x3C, text("a/b") + b"\x00\x02\x00x"),
+    "subscribe": frame(0x82, b"\x00\x01\x00" + text("a/#") + b"\x02"),
+    "unsubscribe": frame(0xA2, b"\x00\x02\x00" + text("a/#")),
+    "puback": frame(0x40, b"\x00\x01"),
+    "pubrel": frame(0x62, b"\x00\x02"),
+    "ping": frame(0xC0, b""),
+    "disconnect-will": frame(0xE0, b"\x04\x00"),
+}
+
+SINGLE_STEPS = {
+    "open": opened(1),
+    "connect-resume": connect(0, "one", 0, properties=EXPIRY_AND_RECEIVE_2),
+    "connect-will": connect(1, "two", will=("a/b", 2 | 8)),
+    "connect-auth": connect(2, "three", properties=bytes([16])),
+    "takeover": connect(3, "one", 0, properties=EXPIRY),
+    "publish-retained": publish(0, "a", 1, 5, retain=True),
+    "publish-large": publish(1, "a/b", 2, 6, size=7),
+    "publish-expires": publish(1, "a/b", 1, 7, properties=bytes([2, 1])),
+    "subscribe": subscribe(0, "a/#", "#", identifier=3),
+    "subscribe-shared": subscribe(1, "$share/g/a/#"),
+    "hang-up": step("hang_up", 0),
+    "shut-down": step("shut_down", 1),
+    "deaf": hear(0, deaf=True),
+    "login-late": mood("login", PENDING),
+    "publish-late": mood("publish", PENDING),
+    "subscribe-late": mood("subscribe", PENDING),
+    "deliver-late": mood("deliver", PENDING),
+    "in-late": mood("in", PENDING),
+    "complete": complete(0, ALLOW),
+    "deny": complete(0, DENY, SHOW),
+    "host-publishes": host(0x24),
+    "reload-tight": reload(PLUGIN | TIGHT),
+    "settle": SETTLE,
+    "minute": wait(61000),
+    "hour": wait(3700000),
+}
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     for name, (setup, script) in SCRIPTS.items():
         (folder / name).write_bytes(bytes([setup]) + script)
+    with open(sys.argv[2], "w", encoding="ascii") as dictionary:
+        print("# Written by make_connection_corpus.py.", file=dictionary)
+        for name, entry in {**SINGLE_STEPS, **{f"packet-{name}": data for name, data in PACKETS.items()}}.items():
+            print(f'{name.replace("-", "_")}="{"".join(f"{chr(92)}x{byte:02x}" for byte in entry)}"', file=dictionary)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 3:
         sys.exit(__doc__)
     main()
