@@ -7,7 +7,7 @@
 #include "tests/fault/invariants.h"
 #include "tests/fault/moody.h"
 
-enum { MESSAGES = 15, TURNS_MAX = 3000, LARGE = 20000, WILL_NUMBER = MESSAGES, NUMBERS = MESSAGES + 1 };
+enum { MESSAGES = 15, TURNS_MAX = 10000, LARGE = 20000, WILL_NUMBER = MESSAGES, NUMBERS = MESSAGES + 1 };
 
 enum message_state { NOT_SENT, SENT, RECEIVED, ACKNOWLEDGED, REFUSED };
 
@@ -79,8 +79,10 @@ static void connected(struct peer *peer, bool session_present, uint8_t reason)
     if (actor->connections++ > 0)
         exchange.result.reconnects++;
     actor->let_in_unharmed = !has_failed();
-    if (!session_present)
+    if (!session_present) {
         actor->subscribed = false;
+        memset(actor->open_ids, 0, sizeof actor->open_ids);
+    }
     actor->subscribing = false;
 }
 
@@ -276,14 +278,14 @@ typedef bool done_fn(void);
 
 static void go_on_until(done_fn *done, const char *what)
 {
-    if (exchange.options->step)
-        exchange.options->step();
     for (unsigned turns = 0; !done(); turns++) {
         if (turns == TURNS_MAX)
             tell_state(what);
         require(turns < TURNS_MAX, "the exchange goes on");
         for (unsigned i = 0; i < ACTORS; i++)
             act(actors[i]);
+        if (exchange.options->turn)
+            exchange.options->turn();
         inprocess_pass(&exchange.house, 4);
         moody_complete(0, NOCTULE_ALLOW, 0);
         invariants_check(&exchange.house);

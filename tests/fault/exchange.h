@@ -22,8 +22,8 @@ struct exchange_options {
     bool plugin;       ///< decisions are put off (moody) and made a turn later
     fault_fn *fault;   ///< of every socket; NULL: none
     size_t short_size; ///< with FAULT_SHORT; 0: 1
-    /** Called once before every step of the script. May be NULL. */
-    void (*step)(void);
+    /** Called before every turn of the workers. May be NULL. */
+    void (*turn)(void);
     /** Whether something has been made to fail so far; NULL: never. */
     bool (*has_failed)(void);
 };

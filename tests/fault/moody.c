@@ -13,7 +13,8 @@ static const struct noctule_grant grant = {.size = sizeof grant,
 
 static struct noctule_reply reply_of(uint8_t bits)
 {
-    struct noctule_reply reply = {.size = sizeof reply, .reason = NOCTULE_STRING("as told")};
+    struct noctule_reply reply = {
+        .size = sizeof reply, .reason_code = moody.reason_code, .reason = NOCTULE_STRING("as told")};
     reply.auth_data = NOCTULE_STRING("data");
     if (bits & MOODY_REUSE)
         reply.reuse_ms = 10000;

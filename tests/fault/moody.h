@@ -38,6 +38,7 @@ enum { MOODY_HELD_MAX = 64 };
 struct moody {
     noctule_verdict verdicts[MOODY_HOOKS]; ///< NOCTULE_PENDING: put off
     uint8_t replies[MOODY_HOOKS];          ///< MOODY_ bits
+    uint8_t reason_code;                   ///< of every reply
     const struct noctule_host *host;
     struct noctule_instance *instance;
     struct noctule_request *held[MOODY_HELD_MAX];
