@@ -139,7 +139,7 @@ enum pause_reason {
     PAUSE_SUBSCRIBE = 1 << 2, ///< a SUBSCRIBE is being decided
     PAUSE_CONGESTED = 1 << 3, ///< another worker is behind
     PAUSE_RATE = 1 << 4,      ///< it publishes faster than it may
-    PAUSE_UNREAD = 1 << 4,    ///< the client does not read the answers to what it sends
+    PAUSE_UNREAD = 1 << 5,    ///< the client does not read the answers to what it sends
 };
 
 /** Topic aliases of one direction; made on first use. */
