@@ -130,6 +130,54 @@ void invariants_check(const struct inprocess *house)
     check_retained(house);
 }
 
+static bool front_of(const struct session *session, struct delivery *front)
+{
+    if (session_peek_replay(session, front))
+        return true;
+    if (session->queue.count > 0)
+        *front = *queue_at((struct queue *)(uintptr_t)&session->queue, 0);
+    return session->queue.count > 0;
+}
+
+static void check_progress(const struct connection *connection)
+{
+    const struct session *session = connection->session;
+    const struct window *window = &session->window;
+    struct delivery front;
+    if (connection->stream.above || connection->read_check)
+        return;
+    bool quota_is_used = window->active - connection->resend_left >= connection->send_quota;
+    require(connection->resend_left == 0 || quota_is_used, "what can be sent again is");
+    if (connection->resend_left > 0 || !front_of(session, &front))
+        return;
+    require(front.qos > 0 && (quota_is_used || !window_has_room(window)), "what can be sent is");
+}
+
+static void check_pauses(const struct connection *connection)
+{
+    unsigned pauses = connection->pauses;
+    require(connection->stream.paused == (pauses != 0), "a pause has a reason");
+    require(!(pauses & PAUSE_LOGIN) || connection->pending, "who waits for a login is decided about");
+    require(!(pauses & PAUSE_PUBLISH) || connection->publish, "who waits for a PUBLISH has one");
+    require(!(pauses & PAUSE_SUBSCRIBE) || connection->subscribe, "who waits for a SUBSCRIBE has one");
+    require(!(pauses & PAUSE_CONGESTED) || connection->throttled, "who waits for a mailbox is on the list");
+    require(!(pauses & PAUSE_UNREAD) || connection->stream.above, "who does not read will be told to go on");
+}
+
+void invariants_check_settled(const struct inprocess *house)
+{
+    const struct broker *broker = &house->broker;
+    for (unsigned i = 0; i < broker->worker_count; i++) {
+        const struct connection *connection = broker->states[i].connections;
+        for (; connection; connection = connection->next) {
+            if (connection->state != STATE_ONLINE)
+                continue;
+            check_pauses(connection);
+            check_progress(connection);
+        }
+    }
+}
+
 void invariants_check_empty(const struct inprocess *house)
 {
     const struct broker *broker = &house->broker;

@@ -12,6 +12,9 @@ void require(bool condition, const char *what);
 /** Aborts when the broker's structures contradict each other or pass a limit. */
 void invariants_check(const struct inprocess *house);
 
+/** The same once everything that can go on has: aborts when somebody waits for nothing. */
+void invariants_check_settled(const struct inprocess *house);
+
 /** Aborts unless every connection, session, subscription and post is gone. */
 void invariants_check_empty(const struct inprocess *house);
 

@@ -24,7 +24,9 @@ enum {
     SETUP_TWO_WORKERS = 0x01,
     SETUP_PLUGIN = 0x02,
     SETUP_TIGHT = 0x04,
-    SETUP_FAULTS = 0x08,
+    SETUP_RATES = 0x08,
+    SETUPS = 0x10,
+    SETUP_FAULTS = 0x10, ///< not of the configuration
 };
 
 struct script {
@@ -53,25 +55,25 @@ static struct str take_bytes(size_t length)
 
 /* ---- configurations ---- */
 
-#define COMMON                                                                                               \
-    "allow_anonymous: true\ndefault_access: allow\nresponse_information: 'a/%c'\nlog: {level: debug}\n"
-#define PLUGIN "plugins:\n  - {name: test, timeout: 5s}\n"
-#define WIDE   "limits: {packet_size: 64KiB, session_expiry: 1h, send_buffer: 4KiB}\n"
-#define TIGHT                                                                                                \
-    "deny_action: disconnect\n"                                                                              \
-    "limits: {packet_size: 600, inflight: 2, queued_messages: 3, queued_bytes: 1KiB, send_buffer: 4KiB,"     \
-    " subscriptions: 3, topic_levels: 4, topic_aliases: 2, retained_messages: 2, sessions: 3,"               \
-    " connections: 3, pending_decisions: 2, session_expiry: 30s, keep_alive: 20s}\n"
-
 static const char *configuration(uint8_t setup)
 {
-    static const char *const texts[] = {
-        "workers: 1\n" COMMON WIDE,         "workers: 2\n" COMMON WIDE,
-        "workers: 1\n" COMMON WIDE PLUGIN,  "workers: 2\n" COMMON WIDE PLUGIN,
-        "workers: 1\n" COMMON TIGHT,        "workers: 2\n" COMMON TIGHT,
-        "workers: 1\n" COMMON TIGHT PLUGIN, "workers: 2\n" COMMON TIGHT PLUGIN,
-    };
-    return texts[setup & 7];
+    static char texts[SETUPS][1024];
+    char *text = texts[setup % SETUPS];
+    snprintf(
+        text, sizeof *texts,
+        "workers: %d\nallow_anonymous: true\ndefault_access: allow\nresponse_information: 'a/%%c'\n"
+        "log: {level: debug}\n%slimits: {%s%s}\n%s",
+        setup & SETUP_TWO_WORKERS ? 2 : 1, setup & SETUP_TIGHT ? "deny_action: disconnect\n" : "",
+        setup & SETUP_TIGHT
+            ? "packet_size: 600, inflight: 2, queued_messages: 3, queued_bytes: 1KiB, send_buffer: 4KiB, "
+              "subscriptions: 3, topic_levels: 4, topic_aliases: 2, retained_messages: 2, sessions: 3, "
+              "connections: 3, pending_decisions: 2, session_expiry: 30s, keep_alive: 20s"
+            : "packet_size: 64KiB, session_expiry: 1h, send_buffer: 4KiB",
+        setup & SETUP_RATES ? ", connect_rate: 2, auth_failures: 2, auth_block: 5s, publish_rate: 3, "
+                              "publish_byte_rate: 1KiB, memory: 1GiB"
+                            : "",
+        setup & SETUP_PLUGIN ? "plugins:\n  - {name: test, timeout: 5s}\n" : "");
+    return text;
 }
 
 /* ---- log lines are made, looked at and thrown away (the program is linked with --wrap) ---- */
@@ -438,6 +440,8 @@ static void step_settle(struct peer **peer)
             if (script.peers[k])
                 peer_go_on(script.peers[k]);
     }
+    if (!(script.setup & SETUP_FAULTS))
+        invariants_check_settled(&script.house);
 }
 
 static void step_faults(struct peer **peer)
@@ -446,10 +450,17 @@ static void step_faults(struct peer **peer)
     script.faults = take();
 }
 
+// As if limits.memory were reached, or were not any more.
+static void step_memory(struct peer **peer)
+{
+    (void)peer;
+    atomic_store(&script.house.broker.memory_full, (take() & 1) != 0);
+}
+
 static step_fn *const steps[] = {
     step_open, step_bytes,      step_frame, step_connect, step_publish,   step_subscribe, step_unsubscribe,
     step_ack,  step_disconnect, step_ping,  step_hang_up, step_shut_down, step_pass,      step_hear,
-    step_mood, step_complete,   step_host,  step_reload,  step_settle,    step_faults,
+    step_mood, step_complete,   step_host,  step_reload,  step_settle,    step_faults,    step_memory,
 };
 
 /* ---- the run ---- */
@@ -467,6 +478,7 @@ static void go_on(void)
 static void end(void)
 {
     script.faults = 0;
+    atomic_store(&script.house.broker.memory_full, false);
     while (moody_complete(0, NOCTULE_ALLOW, 0))
         ;
     for (unsigned i = 0; i < PEERS; i++)

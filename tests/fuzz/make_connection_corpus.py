@@ -9,8 +9,8 @@ import struct
 import sys
 
 STEPS = ("open bytes frame connect publish subscribe unsubscribe ack disconnect ping hang_up shut_down pass hear "
-         "mood complete host reload settle faults").split()
-TWO_WORKERS, PLUGIN, TIGHT, FAULTS = 1, 2, 4, 8
+         "mood complete host reload settle faults memory").split()
+TWO_WORKERS, PLUGIN, TIGHT, RATES, FAULTS = 1, 2, 4, 8, 16
 V5, V4, V3 = 0, 1, 2
 CLEAN, KEEP_ALIVE, USER, PASSWORD, WILL, PROPERTIES = 4, 8, 16, 32, 64, 128
 ANSWERING = 0x10
@@ -189,6 +189,14 @@ SCRIPTS = {
                + connect(0, "one", 0, properties=EXPIRY) + SETTLE + disconnect(0, 0, 2) + b"\x05" + wait(5100)),
     "faults": (FAULTS, step("faults", 0, 0xB6) + PAIR + subscribe(1, "a/#")
                + b"".join(publish(0, "a", n % 3, n + 1, size=n % 6) for n in range(9)) + SETTLE),
+    "rates": (RATES, PAIR + subscribe(1, "a/#") + b"".join(publish(0, "a", n % 3, n + 1, size=n % 5, at_once=n % 2)
+                                                           for n in range(9)) + SETTLE + opened(2) + connect(2, "three")
+              + opened(3) + connect(3, "four") + wait(1000) + wait(3000) + SETTLE),
+    "refusals": (RATES | PLUGIN, mood("login", DENY) + b"".join(opened(n) + connect(n, "one") for n in range(4))
+                 + step("hang_up", 0) + opened(0) + wait(5100) + opened(0) + connect(0, "one")),
+    "memory-full": (0, PAIR + subscribe(1, "a/#") + publish(0, "a", 1, 1, retain=True) + step("memory", 0, 1)
+                    + publish(0, "a/b", 2, 2, retain=True, size=3) + opened(2) + connect(2, "three", 0, properties=EXPIRY)
+                    + subscribe(1, "b") + step("memory", 0, 0) + opened(2) + connect(2, "three")),
     "plugin-late-login": (PLUGIN, mood("login", PENDING) + opened(0) + connect(0) + opened(1) + connect(1, "two")
                           + complete(0, ALLOW, LOWER | EXPIRE | GRANT) + complete(0, DENY, SHOW) + wait(5100)),
     "plugin-login-moves": (PLUGIN | TWO_WORKERS, mood("login", PENDING) + opened(0) + connect(0) + opened(1)
