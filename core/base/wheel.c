@@ -15,7 +15,7 @@ void wheel_init(struct wheel *wheel, uint64_t now_ms)
 {
     memset(wheel, 0, sizeof *wheel);
     wheel->tick = now_ms / WHEEL_TICK_MS;
-    wheel->soonest = UINT64_MAX;
+    wheel->soonest = wheel->due = UINT64_MAX;
 }
 
 // Rounded up, so that a timer never runs early.
@@ -32,7 +32,16 @@ static void put(struct wheel *wheel, struct wheel_timer *timer, unsigned level, 
         timer->next->link = &timer->next;
     timer->link = head;
     *head = timer;
-    wheel->filled[level] |= 1ULL << slot;
+}
+
+static void note_due(struct wheel *wheel, unsigned level, unsigned slot, uint64_t due)
+{
+    uint64_t bit = 1ULL << slot;
+    if (!(wheel->filled[level] & bit) || due < wheel->slot_due[level][slot])
+        wheel->slot_due[level][slot] = due;
+    wheel->filled[level] |= bit;
+    if (due < wheel->due)
+        wheel->due = due;
 }
 
 // `earliest` is the first tick that may run the timer: the current one only while that is being prepared.
@@ -50,7 +59,9 @@ static void insert(struct wheel *wheel, struct wheel_timer *timer, uint64_t earl
     while (ahead >> (WHEEL_BITS * (level + 1)) != 0)
         level++;
     uint64_t span = due >> (WHEEL_BITS * level);
-    put(wheel, timer, level, (unsigned)(span & SLOT_MASK));
+    unsigned slot = (unsigned)(span & SLOT_MASK);
+    put(wheel, timer, level, slot);
+    note_due(wheel, level, slot, due);
     if (span << (WHEEL_BITS * level) < wheel->soonest)
         wheel->soonest = span << (WHEEL_BITS * level);
 }
@@ -113,9 +124,9 @@ static void run_tick(struct wheel *wheel, void *context)
     }
 }
 
-// The first tick behind the current one at which the span of a filled slot of `level` begins. Slots that turn
-// out to be empty lose their bit.
-static uint64_t next_of_level(struct wheel *wheel, unsigned level)
+// Finds the first filled slot of `level` behind the current tick: when its span begins, and when the first of
+// its timers is due. Slots that turn out to be empty lose their bit.
+static void look_at_level(struct wheel *wheel, unsigned level)
 {
     uint64_t next = (wheel->tick >> (WHEEL_BITS * level)) + 1;
     unsigned turn = (unsigned)next & SLOT_MASK;
@@ -123,22 +134,24 @@ static uint64_t next_of_level(struct wheel *wheel, unsigned level)
         uint64_t from_next = wheel->filled[level] >> turn | wheel->filled[level] << (-turn & SLOT_MASK);
         unsigned away = (unsigned)__builtin_ctzll(from_next);
         unsigned slot = (turn + away) & SLOT_MASK;
-        if (wheel->slots[level][slot])
-            return (next + away) << (WHEEL_BITS * level);
-        wheel->filled[level] &= ~(1ULL << slot);
+        if (!wheel->slots[level][slot]) {
+            wheel->filled[level] &= ~(1ULL << slot);
+            continue;
+        }
+        uint64_t begins = (next + away) << (WHEEL_BITS * level);
+        if (begins < wheel->soonest)
+            wheel->soonest = begins;
+        if (wheel->slot_due[level][slot] < wheel->due)
+            wheel->due = wheel->slot_due[level][slot];
+        return;
     }
-    return UINT64_MAX;
 }
 
-static uint64_t find_soonest(struct wheel *wheel)
+static void look_ahead(struct wheel *wheel)
 {
-    uint64_t soonest = UINT64_MAX;
-    for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
-        uint64_t next = next_of_level(wheel, level);
-        if (next < soonest)
-            soonest = next;
-    }
-    return soonest;
+    wheel->soonest = wheel->due = UINT64_MAX;
+    for (unsigned level = 0; level < WHEEL_LEVELS; level++)
+        look_at_level(wheel, level);
 }
 
 void wheel_advance(struct wheel *wheel, uint64_t now_ms, void *context)
@@ -147,17 +160,18 @@ void wheel_advance(struct wheel *wheel, uint64_t now_ms, void *context)
     while (wheel->soonest <= now) {
         wheel->tick = wheel->soonest;
         run_tick(wheel, context);
-        wheel->soonest = find_soonest(wheel);
+        look_ahead(wheel);
     }
     if (wheel->tick < now)
         wheel->tick = now;
 }
 
+// Sorting can wait until there is something to run: wheel_advance catches up with it.
 uint64_t wheel_next(const struct wheel *wheel, uint64_t now_ms, uint64_t limit_ms)
 {
-    if (wheel->soonest > (now_ms + limit_ms) / WHEEL_TICK_MS)
+    if (wheel->due > (now_ms + limit_ms) / WHEEL_TICK_MS)
         return limit_ms;
-    uint64_t at = wheel->soonest * WHEEL_TICK_MS;
+    uint64_t at = wheel->due * WHEEL_TICK_MS;
     uint64_t wait = at > now_ms ? at - now_ms : 0;
     return wait < limit_ms ? wait : limit_ms;
 }

@@ -22,10 +22,13 @@ struct wheel_timer {
 
 struct wheel {
     uint64_t tick;    ///< ticks that have passed
-    uint64_t soonest; ///< nothing is to be done in ticks before this one
-    uint64_t
-        filled[WHEEL_LEVELS]; ///< a bit for each slot; one that is set may stand for a slot emptied since
+    uint64_t soonest; ///< there is nothing to sort or to run in ticks before this one
+    uint64_t due;     ///< there is nothing to run in ticks before this one
+    /** A bit for each slot; one that is set may stand for a slot that was emptied since. */
+    uint64_t filled[WHEEL_LEVELS];
     struct wheel_timer *slots[WHEEL_LEVELS][WHEEL_SLOTS];
+    /** Of a filled slot: no timer in it is due before this tick. */
+    uint64_t slot_due[WHEEL_LEVELS][WHEEL_SLOTS];
 };
 
 void wheel_init(struct wheel *wheel, uint64_t now_ms);

@@ -13,8 +13,10 @@
 #include "core/base/memory.h"
 #include "core/net/stream.h"
 
-// An idle worker wakes this often at the latest; its timers are never later than that.
-enum { TIMER_LIMIT_MS = 10000 };
+enum {
+    TIMER_LIMIT_MS = 10000, // an idle worker wakes this often at the latest
+    LOOP_CLOCK_MS = 4,      // the clock of the loop stands behind ours by up to this
+};
 
 static _Thread_local struct worker *current;
 
@@ -190,7 +192,8 @@ static void arm_timer(struct worker *worker)
     uint64_t due = worker->now_ms + wheel_next(&worker->wheel, worker->now_ms, TIMER_LIMIT_MS);
     if (worker->timer_due_ms != 0 && worker->timer_due_ms <= due)
         return;
-    uint64_t after = due - worker->now_ms;
+    // A little later rather than a little too early, which would cost a second waking.
+    uint64_t after = due - worker->now_ms + (due > worker->now_ms ? LOOP_CLOCK_MS : 0);
     struct timeval delay = {.tv_sec = (time_t)(after / 1000), .tv_usec = (suseconds_t)(after % 1000 * 1000)};
     event_add(&worker->timer, &delay);
     worker->timer_due_ms = due;

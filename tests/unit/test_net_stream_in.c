@@ -350,8 +350,10 @@ START_TEST(ended_before_move)
     struct side *side = side_new();
     side->handle = take_nothing;
     stream_attach(&side->stream, &worker[0]);
-    peer_send(side, worker, "abc", 3);
+    if (_i)
+        peer_send(side, worker, "abc", 3);
     worker_turn(&worker[0], false);
+    ck_assert_uint_eq(stream_kept(&side->stream), _i ? 3 : 0);
     stream_abort(&side->stream);
     stream_detach(&side->stream);
     worker_turn(&worker[0], false);
@@ -572,7 +574,7 @@ int main(void)
     tcase_add_test(tests, one_read_one_write);
     tcase_add_test(tests, kept_bytes_move);
     tcase_add_test(tests, destroyed_between);
-    tcase_add_test(tests, ended_before_move);
+    tcase_add_loop_test(tests, ended_before_move, 0, 2);
     tcase_add_test(tests, reused_descriptors);
     tcase_add_test(tests, promises_cost_nothing);
     tcase_add_loop_test(tests, room_is_given_back, 0, 2);

@@ -65,7 +65,9 @@ START_TEST(tasks)
     for (int round = 0; round < 3; round++)
         for (int i = 4; i >= 0; i--)
             worker_at_turn_end(worker, &jobs[i].task);
+    uint64_t start = clock_monotonic_ms();
     worker_turn(worker, true); // does not wait: there is work
+    ck_assert_uint_lt(clock_monotonic_ms() - start, 5000);
     check_ran(5, (int[]){4, 3, 2, 1, 0});
     worker_turn(worker, false);
     check_ran(0, NULL);
@@ -297,8 +299,7 @@ START_TEST(timers_wake)
         ck_assert_uint_ge(fired_at[i], start + after[i]);
         ck_assert_uint_lt(fired_at[i], start + after[i] + 300); // a busy machine
     }
-    // It slept in between: one turn for each timer, a few to sort them, and those of the coarse clock.
-    ck_assert_uint_lt(turns, 30);
+    ck_assert_uint_le(turns, 6); // it slept in between
     workers_free(worker);
 }
 END_TEST
