@@ -280,9 +280,11 @@ def test_v5_mqtt_3_3_4_1__and__v311_mqtt_3_3_4_1_answers_by_qos(connect, topic, 
 
 
 @pytest.mark.parametrize("version", BOTH)
-def test_v5_mqtt_3_3_4_2__and__v311_mqtt_3_3_5_1_overlap_honours_the_highest_qos(connect, topic, version):
+@pytest.mark.parametrize("highest", (0, 1, 2))
+def test_v5_mqtt_3_3_4_2__and__v311_mqtt_3_3_5_1_overlap_honours_the_highest_qos(connect, topic, version, highest):
     one, publisher = connect(version), connect()
-    one.subscribe((f"{topic}/#", 0), (f"{topic}/b", 2), (f"{topic}/+", 1))
+    filters = [f"{topic}/#", f"{topic}/b", f"{topic}/+"]
+    one.subscribe(*((topic_filter, 2 if i == highest else i % 2) for i, topic_filter in enumerate(filters)))
     publisher.publish(f"{topic}/b", "x", qos=2)
     got = [one.expect_message(f"{topic}/b", "x")]
     while got[-1].qos < 2:

@@ -117,18 +117,25 @@ def test_v5_mqtt_3_1_3_9__and__v5_mqtt_3_1_2_8_will_is_cancelled_by_coming_back(
     time.sleep(0.2)
     assert one.connect(**keep(V5)).session_present
     watcher.expect_nothing(1.4)
+    one.drop()
+    one.connect(clean=True)  # the session ends, and has no will
+    watcher.expect_nothing()
 
 
 @pytest.mark.parametrize("delay", (0, 60))
 def test_v5_mqtt_3_1_3_9_will_of_a_taken_over_connection(connect, client, watcher, topic, delay):
     # [v5 section 3.1.3.2.2]: with a delay the new connection suppresses it, without one it is sent
     old = connect(properties=KEPT, will=Will(topic, "taken", properties={"will_delay_interval": delay}))
-    client(id=old.client_id).connect(**keep(V5))
+    new = client(id=old.client_id)
+    new.connect(**keep(V5))
     expect_error(old, 0x8E)
     if delay:
         watcher.expect_nothing(0.2)
     else:
         watcher.expect_message(topic, "taken")
+    new.drop()
+    new.connect(clean=True)  # the session ends, and has no will
+    watcher.expect_nothing()
 
 
 def test_v5_mqtt_3_1_3_10_user_properties_of_the_will(connect, watcher, topic):
