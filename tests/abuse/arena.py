@@ -25,7 +25,7 @@ TRIP_P99_MS = 1000 * TIME_SCALE
 TRIP_MAX_MS = 1000 * DEADLINE
 
 # What the allocator may keep although nobody uses it any more, before it counts as not released.
-KEPT_BACK = 12 * MIB
+KEPT_BACK = int(12 * MIB * max(1.0, SCALE ** 0.5))
 # Sanitizers keep shadow memory and what was freed: the memory of such a build says nothing.
 MEMORY_COUNTS = TIME_SCALE == 1
 

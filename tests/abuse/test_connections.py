@@ -2,12 +2,11 @@
 
 import re
 import select
-import socket
 import time
 
 import mqtt_codec as wire
 from arena import KIB, MIB, SCALE, Process, attack, scaled, scaled_crowd, wait_until
-from crowd import Crowd, open_socket, ping, read_exactly
+from crowd import Crowd, ping, read_exactly
 from mqtt_codec import V5, V311
 from mqtt_raw import DEADLINE, TIME_SCALE
 

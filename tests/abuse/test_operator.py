@@ -1,17 +1,16 @@
 """An impatient operator, and logins that cost a lot: reloads under load, SIGHUP storms, login storms."""
 
-import re
 import signal
 import time
 
 import pytest
 
 import mqtt_codec as wire
-from arena import KIB, MIB, attack, config, scaled, wait_until
+from arena import KIB, MIB, attack, config, scaled
 from broker import new_broker, password_entry, passwords
 from crowd import Crowd, ping, read_exactly
 from mqtt_codec import V5, V311
-from mqtt_raw import DEADLINE, TIME_SCALE, Client
+from mqtt_raw import DEADLINE, Client
 
 BROKEN = ("limits: {inflight: none}\n", "listeners: [\n", "", "no_such_key: 1\n")
 

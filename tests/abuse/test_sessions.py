@@ -7,9 +7,9 @@ import select
 import time
 
 import mqtt_codec as wire
-from arena import KIB, MIB, attack, scaled, wait_until
+from arena import KIB, MIB, attack, scaled, scaled_crowd
 from broker import WORKERS
-from crowd import Crowd, open_socket, ping, push, read_bytes, read_exactly
+from crowd import Crowd, open_socket, ping, read_exactly
 from mqtt_codec import V5, V311
 from mqtt_raw import DEADLINE
 
@@ -56,7 +56,7 @@ def reply(one, version, kind, packet_id):
 def test_wills_by_the_thousand(start):
     # All at once, by connections that are reset: each is published once, and none that was taken back.
     broker = start({"queued_messages": 100000})
-    count = scaled(4000)
+    count = scaled_crowd(4000) // 100 * 100
     with attack(broker, "wills by the thousand", count * 4 * KIB + 8 * MIB) as one:
         with Crowd(broker.address) as crowd, Crowd(broker.address) as dying:
             watcher = crowd.login(1, "watcher")[0]
