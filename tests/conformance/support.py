@@ -13,8 +13,8 @@ KEPT = {"session_expiry_interval": 60}
 NO_LOCAL, RETAIN_AS_PUBLISHED = 0x04, 0x08
 
 # Strings that the standard forbids. [v5 MQTT-1.5.4-1, MQTT-1.5.4-2] [v311 MQTT-1.5.3-1, MQTT-1.5.3-2]
-NOT_UTF8 = {"overlong": b"a\xc0\xaf", "truncated": b"abc\xe2\x82", "surrogate": b"\xed\xa0\x80", "above": b"\xf4\x90\x80\x80",
-            "stray": b"\x80"}
+NOT_UTF8 = {"overlong": b"a\xc0\xaf", "truncated": b"abc\xe2\x82", "surrogate": b"\xed\xa0\x80",
+            "above": b"\xf4\x90\x80\x80", "stray": b"\x80"}
 NUL = b"a\0b"
 
 
