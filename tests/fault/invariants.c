@@ -3,11 +3,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+void (*require_failed)(void);
+
 void require(bool condition, const char *what)
 {
     if (condition)
         return;
     fprintf(stderr, "does not hold: %s\n", what);
+    if (require_failed)
+        require_failed();
     abort();
 }
 

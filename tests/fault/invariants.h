@@ -6,6 +6,9 @@
 
 #include "tests/fault/inprocess.h"
 
+/** Called before `require` aborts, to tell what the test was at. May be NULL. */
+extern void (*require_failed)(void);
+
 /** Prints `what` and aborts, when `condition` does not hold. */
 void require(bool condition, const char *what);
 

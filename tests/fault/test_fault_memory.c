@@ -2,12 +2,12 @@
 // does so once in an exchange, and then with those that follow. Nothing crashes, leaks or hangs, and what was
 // acknowledged arrives. The program is linked with --wrap.
 #include <check.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "core/base/memory.h"
 #include "tests/fault/exchange.h"
+#include "tests/fault/invariants.h"
 
 void *__real_memory_try(size_t size);
 void *__real_memory_try_resize(void *block, size_t size);
@@ -34,10 +34,8 @@ void *__wrap_memory_try_resize(void *block, size_t size)
     return fails() ? NULL : __real_memory_try_resize(block, size);
 }
 
-// Which one it was, before Check ends the program.
-static void tell(int signal)
+static void tell(void)
 {
-    (void)signal;
     fprintf(stderr, "allocation %lu and %lu in all failed\n", first_failing, failing);
 }
 
@@ -114,7 +112,7 @@ END_TEST
 
 int main(void)
 {
-    signal(SIGABRT, tell);
+    require_failed = tell;
     Suite *suite = suite_create("memory");
     TCase *tests = tcase_create("memory");
     tcase_set_timeout(tests, 250);

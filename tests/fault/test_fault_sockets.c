@@ -1,11 +1,11 @@
 // Sockets that interrupt, refuse, take and give little, or break, at each of their calls in an exchange and
 // at all of them. What was acknowledged arrives, at QoS 2 once.
 #include <check.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/fault/exchange.h"
+#include "tests/fault/invariants.h"
 
 static unsigned long calls;
 static unsigned long failing; ///< 0: none
@@ -33,10 +33,8 @@ static enum fault all_kinds_in_turn(struct peer *peer, bool writing)
     return (enum fault)(++calls % FAULT_RESET);
 }
 
-// Which one it was, before Check ends the program.
-static void tell(int signal)
+static void tell(void)
 {
-    (void)signal;
     fprintf(stderr, "fault %d, call %lu of %lu\n", kind, failing, calls);
 }
 
@@ -89,7 +87,7 @@ END_TEST
 
 int main(void)
 {
-    signal(SIGABRT, tell);
+    require_failed = tell;
     Suite *suite = suite_create("sockets");
     TCase *tests = tcase_create("sockets");
     tcase_set_timeout(tests, 250);
