@@ -138,7 +138,8 @@ def test_shared_subscriptions_whose_members_come_and_go(start):
                 assert time.monotonic() < deadline, f"{count - len(seen)} of {count} messages reached nobody"
                 while sent < count and sent - acknowledged < window:
                     publisher.setblocking(True)
-                    publisher.sendall(wire.make_publish(V311, f"work/{sent % 7}", str(sent), 1, packet_id=sent % 60000 + 1))
+                    publisher.sendall(wire.make_publish(V311, f"work/{sent % 7}", str(sent), 1,
+                                                        packet_id=sent % 60000 + 1))
                     publisher.setblocking(False)
                     sent += 1
                 for each, owner, got in reader.packets(0.2):
