@@ -35,7 +35,8 @@ struct script {
     struct inprocess house;
     struct peer *peers[PEERS];
     uint8_t setup;
-    uint8_t faults; ///< a pattern that turns with every call
+    uint8_t faults;    ///< a pattern that turns with every call
+    unsigned fails_in; ///< so many allocations from now one fails; 0: none
 };
 
 static struct script script;
@@ -76,7 +77,29 @@ static const char *configuration(uint8_t setup)
     return text;
 }
 
-/* ---- log lines are made, looked at and thrown away (the program is linked with --wrap) ---- */
+/* ---- memory fails when the script says so (the program is linked with --wrap) ---- */
+
+void *__real_memory_try(size_t size);
+void *__real_memory_try_resize(void *block, size_t size);
+void *__wrap_memory_try(size_t size);
+void *__wrap_memory_try_resize(void *block, size_t size);
+
+static bool memory_fails(void)
+{
+    return script.fails_in > 0 && --script.fails_in == 0;
+}
+
+void *__wrap_memory_try(size_t size)
+{
+    return memory_fails() ? NULL : __real_memory_try(size);
+}
+
+void *__wrap_memory_try_resize(void *block, size_t size)
+{
+    return memory_fails() ? NULL : __real_memory_try_resize(block, size);
+}
+
+/* ---- log lines are made, looked at and thrown away ---- */
 
 void __wrap_log_write(enum log_level level, const char *event, const char *message,
                       const struct log_field *fields, size_t count);
@@ -457,10 +480,17 @@ static void step_memory(struct peer **peer)
     atomic_store(&script.house.broker.memory_full, (take() & 1) != 0);
 }
 
+static void step_starve(struct peer **peer)
+{
+    (void)peer;
+    script.fails_in = take();
+}
+
 static step_fn *const steps[] = {
-    step_open, step_bytes,      step_frame, step_connect, step_publish,   step_subscribe, step_unsubscribe,
-    step_ack,  step_disconnect, step_ping,  step_hang_up, step_shut_down, step_pass,      step_hear,
-    step_mood, step_complete,   step_host,  step_reload,  step_settle,    step_faults,    step_memory,
+    step_open,        step_bytes,  step_frame,      step_connect,  step_publish, step_subscribe,
+    step_unsubscribe, step_ack,    step_disconnect, step_ping,     step_hang_up, step_shut_down,
+    step_pass,        step_hear,   step_mood,       step_complete, step_host,    step_reload,
+    step_settle,      step_faults, step_memory,     step_starve,
 };
 
 /* ---- the run ---- */
@@ -484,6 +514,7 @@ static void complete_all(void)
 static void end(void)
 {
     script.faults = 0;
+    script.fails_in = 0;
     atomic_store(&script.house.broker.memory_full, false);
     complete_all();
     for (unsigned i = 0; i < PEERS; i++)

@@ -9,7 +9,7 @@ import struct
 import sys
 
 STEPS = ("open bytes frame connect publish subscribe unsubscribe ack disconnect ping hang_up shut_down pass hear "
-         "mood complete host reload settle faults memory").split()
+         "mood complete host reload settle faults memory starve").split()
 TWO_WORKERS, PLUGIN, TIGHT, RATES, FAULTS = 1, 2, 4, 8, 16
 V5, V4, V3 = 0, 1, 2
 CLEAN, KEEP_ALIVE, USER, PASSWORD, WILL, PROPERTIES = 4, 8, 16, 32, 64, 128
@@ -197,6 +197,10 @@ SCRIPTS = {
     "memory-full": (0, PAIR + subscribe(1, "a/#") + publish(0, "a", 1, 1, retain=True) + step("memory", 0, 1)
                     + publish(0, "a/b", 2, 2, retain=True, size=3) + opened(2) + connect(2, "three", 0, properties=EXPIRY)
                     + subscribe(1, "b") + step("memory", 0, 0) + opened(2) + connect(2, "three")),
+    **{f"starve-{n}": (TWO_WORKERS | (PLUGIN if n % 2 else 0), PAIR + subscribe(1, "a/#") + subscribe(0, "$share/g/#")
+                       + step("starve", 0, 1 + n) + publish(0, "a", 1, 1, properties=bytes([1 | 2 | 4, 1, 9]))
+                       + publish(0, "a/b", 2, 2, retain=True, size=6) + SETTLE + opened(2)
+                       + connect(2, "three", 0, will=("a", 1), properties=EXPIRY)) for n in range(0, 12, 2)},
     "plugin-late-login": (PLUGIN, mood("login", PENDING) + opened(0) + connect(0) + opened(1) + connect(1, "two")
                           + complete(0, ALLOW, LOWER | EXPIRE | GRANT) + complete(0, DENY, SHOW) + wait(5100)),
     "plugin-login-moves": (PLUGIN | TWO_WORKERS, mood("login", PENDING) + opened(0) + connect(0) + opened(1)
@@ -276,6 +280,7 @@ SINGLE_STEPS = {
     "host-publishes": host(0x24),
     "reload-tight": reload(PLUGIN | TIGHT),
     "settle": SETTLE,
+    "starve": step("starve", 0, 3),
     "minute": wait(61000),
     "hour": wait(3700000),
 }
