@@ -18,3 +18,4 @@
 #define SIZE(structure, size) _Static_assert(sizeof(struct structure) >= (size), #structure " has shrunk");
 #endif
 #include "released/1.0/layout.h"
+#include "released/1.1/layout.h"

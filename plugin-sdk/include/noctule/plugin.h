@@ -27,7 +27,7 @@ extern "C" {
 #endif
 
 #define NOCTULE_ABI_MAJOR 1
-#define NOCTULE_ABI_MINOR 0
+#define NOCTULE_ABI_MINOR 1
 
 #if defined(_WIN32)
 #define NOCTULE_EXPORT __declspec(dllexport)
