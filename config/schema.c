@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "config/settings.h"
+#include "core/base/log_rate.h"
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND };
 #define DAY ((uint64_t)24 * 60 * MINUTE)
@@ -63,6 +64,7 @@ const struct schema_key schema_limits[] = {
 const struct schema_key schema_log[] = {
     {"level",  SCHEMA_ENUM, false, AT(log_level),  LOG_INFO, 0, 0, level_choices},
     {"format", SCHEMA_ENUM, false, AT(log_format), LOG_TEXT, 0, 0, format_choices},
+    {"rate_limit", SCHEMA_NUMBER, true, AT(log_rate_limit), LOG_RATE_DEFAULT, 1, 1000000, NULL},
     {0},
 };
 

@@ -92,6 +92,7 @@ struct settings {
     struct limit_settings limits;
     enum log_level log_level;
     enum log_format log_format;
+    uint64_t log_rate_limit;  ///< lines of one event a second; 0: any number
     struct config_tree *tree; ///< owns every string and node above
 };
 

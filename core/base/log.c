@@ -6,25 +6,44 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/log_rate.h"
 
 enum { LINE_MAX_BYTES = 8192, MESSAGE_MAX_BYTES = 1024, VALUE_MAX_BYTES = 512, ESCAPED_MAX = 6 };
 
 static _Atomic int current_level = LOG_INFO;
 static _Atomic int current_format = LOG_TEXT;
 
+static _Atomic bool to_journal;
+
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
+static const char *const level_priorities[] = {"<3>", "<4>", "<6>", "<7>"}; // of syslog(3)
 
 struct line {
     char data[LINE_MAX_BYTES];
     size_t length;
 };
 
+// The service manager names device and inode of the stream that leads to the journal; standard error may be
+// another one by now.
+static bool stderr_is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat status;
+    if (!stream || fstat(STDERR_FILENO, &status) != 0)
+        return false;
+    char ours[48];
+    snprintf(ours, sizeof ours, "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
+    return strcmp(stream, ours) == 0;
+}
+
 void log_configure(enum log_level level, enum log_format format)
 {
+    atomic_store(&to_journal, stderr_is_journal());
     atomic_store(&current_level, (int)level);
     atomic_store(&current_format, (int)format);
 }
@@ -171,10 +190,12 @@ static size_t longest(const struct log_field *field)
 static void compose_text(struct line *line, enum log_level level, const char *message,
                          const struct log_field *fields, size_t count)
 {
-    put_time(line);
-    put_text(line, " ");
-    put_text(line, level_names[level]);
-    put_text(line, " ");
+    if (!atomic_load_explicit(&to_journal, memory_order_relaxed)) {
+        put_time(line);
+        put_text(line, " ");
+        put_text(line, level_names[level]);
+        put_text(line, " ");
+    }
     // A message is the program's own text with values printed into it: its quotes stay as they are.
     put_escaped(line, str_of(message), MESSAGE_MAX_BYTES, false);
     for (size_t i = 0; i < count; i++) {
@@ -211,11 +232,18 @@ static void compose_json(struct line *line, enum log_level level, const char *ev
     put_text(line, "}");
 }
 
-void log_write(enum log_level level, const char *event, const char *message, const struct log_field *fields,
-               size_t count)
+static uint32_t this_second(void)
+{
+    return (uint32_t)(clock_monotonic_ms() / 1000) + 1; // never 0
+}
+
+static void write_line(enum log_level level, const char *event, const char *message,
+                       const struct log_field *fields, size_t count)
 {
     struct line line;
     line.length = 0;
+    if (atomic_load_explicit(&to_journal, memory_order_relaxed))
+        put_text(&line, level_priorities[level]);
     if (atomic_load_explicit(&current_format, memory_order_relaxed) == LOG_JSON)
         compose_json(&line, level, event, message, fields, count);
     else
@@ -228,6 +256,30 @@ void log_write(enum log_level level, const char *event, const char *message, con
             return; // a full disk under the log must not hurt the broker
         if (n > 0)
             sent += (size_t)n;
+    }
+}
+
+void log_write(enum log_level level, const char *event, const char *message, const struct log_field *fields,
+               size_t count)
+{
+    if (level == LOG_DEBUG || log_rate_allows(event, this_second()))
+        write_line(level, event, message, fields, count);
+}
+
+void log_limit(uint64_t lines_per_second)
+{
+    log_rate_set(lines_per_second);
+}
+
+void log_tell_held_back(bool all)
+{
+    const char *event;
+    uint64_t count;
+    while ((count = log_rate_take(all ? 0 : this_second(), &event)) > 0) {
+        const struct log_field fields[] = {LOG_TEXTF("kind", event), LOG_NUM("left_out", count)};
+        if (log_enabled(LOG_WARN))
+            write_line(LOG_WARN, "log_left_out",
+                       "more lines of one kind than log.rate_limit allows were left out", fields, 2);
     }
 }
 

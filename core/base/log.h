@@ -25,8 +25,20 @@ struct log_field {
 #define LOG_NUM(field_name, value)                                                                           \
     ((struct log_field){.name = (field_name), .number = (uint64_t)(value), .is_number = true})
 
-/** Sets what is written and how; called at start and on reload. Lines go to standard error. */
+/**
+ * Sets what is written and how; called at start and on reload. Lines go to standard error. Where that is
+ * systemd's journal (JOURNAL_STREAM names it), each begins with its priority as sd-daemon(3) has it, and text
+ * lines leave time and level to the journal.
+ */
 void log_configure(enum log_level level, enum log_format format);
+
+/** At most so many lines of one event in a second, except at level debug; 0: any number. The rest is counted.
+ */
+void log_limit(uint64_t lines_per_second);
+
+/** Writes how many lines of each event were held back in seconds that are over, or `all` of them. Called now
+ * and then, and at the end. */
+void log_tell_held_back(bool all);
 
 /** Whether a line of this level would be written; ask before preparing costly fields. */
 bool log_enabled(enum log_level level);

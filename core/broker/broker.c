@@ -167,6 +167,7 @@ static void stop(struct broker *broker)
     workers_stop(broker->workers);
     workers_join(broker->workers);
     broker_disassemble(broker);
+    log_tell_held_back(true);
     log_event(LOG_INFO, "stopped", "stopped");
 }
 
@@ -186,6 +187,7 @@ static void wait_for_signals(struct broker *broker, const sigset_t *signals)
         plugin_host_retire(broker->plugins);
         listeners_sweep(broker);
         ceiling_watch(broker);
+        log_tell_held_back(false);
     }
 }
 
@@ -206,7 +208,7 @@ int broker_run(const struct broker_options *options)
     const struct settings *settings = broker.settings;
     bool started = broker.generation && settings && listeners_open(&broker, settings, &diagnostics);
     if (settings)
-        log_configure(settings->log_level, settings->log_format);
+        log_apply(settings);
     reload_report(&diagnostics);
     diagnostics_clear(&diagnostics);
     if (!started) {

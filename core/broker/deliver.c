@@ -32,8 +32,7 @@ static void note_dropped(struct broker_worker *here, struct session *session, co
     struct connection *connection = session->connection;
     here->dropped++;
     if (log_enabled(LOG_DEBUG))
-        log_event(LOG_DEBUG, "dropped", "message dropped", LOG_STR("client", session_client_id(session)),
-                  LOG_STR("topic", delivery->message->topic), LOG_TEXTF("reason", why));
+        log_dropped(connection, session_client_id(session), delivery->message->topic, why);
     if (connection && chain_takes_event(connection->client, NOCTULE_EVENT_MESSAGE_DROPPED))
         tell_message(here, connection->client, NOCTULE_EVENT_MESSAGE_DROPPED, delivery, str_of(why));
 }

@@ -64,13 +64,23 @@ void log_denial(struct client *client, const char *access, struct str topic, con
               LOG_STR("rule", outcome->reason.length ? outcome->reason : STR("end of chain")));
 }
 
+void log_dropped(const struct connection *connection, struct str client_id, struct str topic, const char *why)
+{
+    struct log_field fields[] = {LOG_STR("client", client_id), LOG_STR("topic", topic),
+                                 LOG_TEXTF("reason", why), LOG_STR("connection", (struct str){0})};
+    if (connection)
+        fields[3] = LOG_NUM("connection", client_info(connection->client)->connection_id);
+    log_write(LOG_DEBUG, "dropped", "message dropped", fields, sizeof fields / sizeof *fields);
+}
+
 void log_connection(struct connection *connection, enum log_level level, const char *event,
                     const char *message, const char *why)
 {
     if (!log_enabled(level))
         return;
     if (!connection->client) {
-        log_event(level, event, message, LOG_TEXTF("address", connection->address),
+        log_event(level, event, message, LOG_NUM("connection", client_next_id(connection->stream.worker)),
+                  LOG_TEXTF("address", connection->address),
                   LOG_TEXTF("listener", connection->listener->name), LOG_TEXTF("reason", why));
         return;
     }

@@ -88,6 +88,12 @@ static void note_what_needs_a_restart(const struct settings *old, const struct s
         log_warn("helper_threads changes with the next start");
 }
 
+void log_apply(const struct settings *settings)
+{
+    log_configure(settings->log_level, settings->log_format);
+    log_limit(settings->log_rate_limit);
+}
+
 void reload(struct broker *broker)
 {
     struct diagnostics diagnostics = DIAGNOSTICS_EMPTY;
@@ -107,7 +113,7 @@ void reload(struct broker *broker)
     broker_on_all_workers(broker, reload_switch, generation);
     broker_on_all_workers(broker, listeners_enter, NULL);
     listeners_settle(broker);
-    log_configure(settings->log_level, settings->log_format);
+    log_apply(settings);
     struct generation *old = broker->generation;
     broker->generation = generation;
     broker->settings = settings;

@@ -354,6 +354,9 @@ uint8_t denial_reason(const struct outcome *outcome, uint8_t type);
 void log_denial(struct client *client, const char *access, struct str topic, const struct outcome *outcome);
 /** The connection ends: tells of denials that were left out. */
 void log_denials_left_out(struct connection *connection);
+/** A message that the client with this id does not get; `connection` is NULL while it is away. */
+void log_dropped(const struct connection *connection, struct str client_id, struct str topic,
+                 const char *why);
 void log_connection(struct connection *connection, enum log_level level, const char *event,
                     const char *message, const char *why);
 
@@ -382,6 +385,8 @@ void reload(struct broker *broker);
 /** Loads and builds; NULL with all errors in `diagnostics`. */
 struct generation *reload_build(struct broker *broker, struct settings **settings,
                                 struct diagnostics *diagnostics);
+/** Puts `log:` in force. */
+void log_apply(const struct settings *settings);
 /** Logs every finding; errors as errors, the rest as warnings. */
 void reload_report(const struct diagnostics *diagnostics);
 /** On a worker: puts a generation in force. */

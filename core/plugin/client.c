@@ -111,6 +111,12 @@ static void text_fields(struct text_field fields[TEXT_FIELDS], struct noctule_cl
     fields[6] = (struct text_field){&info->certificate_pem, identity->certificate_pem};
 }
 
+uint64_t client_next_id(struct worker *worker)
+{
+    struct noctule_worker *here = worker_plugins(worker);
+    return ++here->last_connection << CONNECTION_WORKER_BITS | here->index;
+}
+
 struct client *client_new(struct worker *worker, const struct client_identity *identity)
 {
     struct noctule_worker *here = worker_plugins(worker);
@@ -135,7 +141,7 @@ struct client *client_new(struct worker *worker, const struct client_identity *i
         *fields[i].to = noctule_string_of(end, from.length);
         end += from.length;
     }
-    info.connection_id = ++here->last_connection << CONNECTION_WORKER_BITS | here->index;
+    info.connection_id = client_next_id(worker);
     client->info = info;
     atomic_init(&client->references, 1);
     client_set_chain(client, here->generation);

@@ -30,6 +30,9 @@ struct client_identity {
     struct str certificate_pem;
 };
 
+/** A fresh connection id of this worker: for the log lines of a connection that never becomes a client. */
+uint64_t client_next_id(struct worker *worker);
+
 /** A new client of this worker, with one reference and a fresh connection id (worker index in the lower
  * CONNECTION_WORKER_BITS). */
 struct client *client_new(struct worker *worker, const struct client_identity *identity);

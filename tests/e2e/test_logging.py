@@ -1,11 +1,13 @@
 """The log: text and JSON."""
 
 import json
+import os
 import re
+import socket
 
 import pytest
 
-from broker import base_config, passwords
+from broker import base_config, new_broker, passwords
 from mqtt_codec import V311, V5
 
 pytestmark = pytest.mark.reference_differs
@@ -82,3 +84,55 @@ def test_one_client_cannot_flood_the_log_with_denials(start_broker, connect):
     left_out = sum(event["left_out"] for event in events if event["event"] == "denials_left_out")
     assert left_out > 300 and written + left_out == 601
     assert any(event.get("topic") == "secret/other" for event in events)
+
+
+def test_an_attack_does_not_fill_the_log(start_broker, connect):
+    broker = start_broker(base_config(log={"level": "info", "format": "json", "rate_limit": 20}))
+    for _ in range(300):
+        with socket.create_connection(broker.address) as one:
+            one.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            one.recv(10)
+    broker.stop()
+    events = [json.loads(line) for line in broker.log().splitlines()]
+    closed = [event for event in events if event["event"] == "closed"]
+    left_out = sum(event["left_out"] for event in events if event["event"] == "log_left_out"
+                   and event["kind"] == "closed")
+    assert len(closed) + left_out == 300 and left_out > 0
+    assert len({event["connection"] for event in closed}) == len(closed), "each connection has a number of its own"
+
+
+def test_every_line_of_a_connection_has_its_number(start_broker, connect, client):
+    broker = start_broker(base_config(allow_anonymous=False, plugins=PLUGINS, log={"level": "debug", "format": "json"}),
+                          FILES)
+    some_traffic(broker, connect, client)
+    with socket.create_connection(broker.address) as one:
+        one.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        one.recv(10)
+    broker.stop()
+    events = [json.loads(line) for line in broker.log().splitlines()]
+    assert {"closed", "connected", "denied"} <= {event["event"] for event in events if "address" in event}
+    assert all("connection" in event for event in events if "address" in event)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_priorities_for_the_journal(tmp_path, form):
+    # systemd names the stream that leads to its journal in JOURNAL_STREAM; a file of that name does as well.
+    broker = new_broker(tmp_path, base_config(log={"level": "info", "format": form}), None)
+    broker.log_path.touch()
+    status = os.stat(broker.log_path)
+    broker.extra_environment["JOURNAL_STREAM"] = f"{status.st_dev}:{status.st_ino}"
+    try:
+        broker.start()
+        broker.write("noctule.yaml", "nonsense: yes\n")
+        broker.reload()
+        broker.stop()
+    finally:
+        broker.kill()
+    lines = broker.log().splitlines()
+    assert all(re.match(r"<[3467]>\S", line) for line in lines)
+    assert any(line.startswith("<6>") and "ready" in line for line in lines)
+    assert any(line.startswith("<3>") and "reload failed" in line for line in lines)
+    if form == "text":
+        assert any(line.startswith("<6>ready workers=") for line in lines), "the journal has the time already"
+    else:
+        assert all({"time", "level"} <= set(json.loads(line[3:])) for line in lines)

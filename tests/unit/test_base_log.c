@@ -336,6 +336,7 @@ END_TEST
 
 int main(void)
 {
+    log_limit(0);
     Suite *suite = suite_create("base log");
     TCase *tests = tcase_create("log");
     tcase_set_timeout(tests, 120);
