@@ -14,7 +14,8 @@ from mqtt_raw import DEADLINE
 def test_what_is_dropped_is_accounted_for(start):
     # Sent = received + dropped: each drop is a line at `debug`.
     broker = start({"queued_messages": 50, "send_buffer": "4KiB"}, log="debug")
-    count, size = scaled(3000, least=3000), 1000
+    # More than the kernel's buffers may come to hold by themselves.
+    count, size = scaled(12000, least=12000), 1000
     with attack(broker, "drops counted", 12 * MIB) as one:
         with Crowd(broker.address) as crowd:
             slow = crowd.login(1, "slow", receive_buffer=4 * KIB)[0]
