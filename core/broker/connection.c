@@ -20,7 +20,7 @@ struct connection *connection_new(struct broker_worker *here, struct broker_list
     *connection =
         (struct connection){.listener = listener, .version = MQTT_V3_1_1, .problem_information = true};
     memcpy(connection->address, address, length + 1);
-    stream_init(&connection->stream, fd, &transport_tcp, &connection_stream_events);
+    stream_init(&connection->stream, fd, &connection_stream_events);
     connection_link(here, connection);
     return connection;
 }

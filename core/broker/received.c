@@ -151,6 +151,17 @@ static void drained(struct stream *stream)
     deliver_waiting(connection);
 }
 
+// The bytes are no good before anybody asks what is in them: nothing can be said to the client.
+static void failed(struct stream *stream, const char *why)
+{
+    struct connection *connection = (struct connection *)stream;
+    if (connection->state == STATE_CLOSED)
+        return;
+    log_connection(connection, LOG_INFO, "closed", "connection closed by the broker", why);
+    connection_leave(connection, MQTT_UNSPECIFIED_ERROR, true);
+    stream_close(stream, LINGER_MS);
+}
+
 static void closed(struct stream *stream, int error)
 {
     (void)error;
@@ -164,4 +175,4 @@ static void closed(struct stream *stream, int error)
     connection_free(connection);
 }
 
-const struct stream_events connection_stream_events = {received, drained, closed};
+const struct stream_events connection_stream_events = {received, drained, failed, closed};

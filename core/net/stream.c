@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "core/base/memory.h"
 #include "core/net/output.h"
@@ -29,33 +27,19 @@ void stream_set_high_mark(size_t high)
     high_mark = high;
 }
 
-static ssize_t tcp_read(struct stream *stream, void *buffer, size_t size)
-{
-    return recv(stream->fd, buffer, size, 0);
-}
-
-static ssize_t tcp_write(struct stream *stream, const struct iovec *pieces, int count)
-{
-    if (count == 1)
-        return send(stream->fd, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL);
-    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)pieces, .msg_iovlen = (size_t)count};
-    return sendmsg(stream->fd, &message, MSG_NOSIGNAL);
-}
-
-static void tcp_close(struct stream *stream)
-{
-    close(stream->fd);
-}
-
-const struct transport transport_tcp = {"tcp", tcp_read, tcp_write, tcp_close};
-
 static void run_task(struct worker *worker, struct turn_task *task);
 static void socket_ready(evutil_socket_t fd, short what, void *argument);
 
-void stream_init(struct stream *stream, int fd, const struct transport *transport,
-                 const struct stream_events *events)
+void stream_init(struct stream *stream, int fd, const struct stream_events *events)
 {
-    *stream = (struct stream){.fd = fd, .transport = transport, .events = events, .task = {.run = run_task}};
+    *stream = (struct stream){
+        .fd = fd, .transport = &transport_socket, .events = events, .task = {.run = run_task}};
+}
+
+void stream_push(struct stream *stream, struct transport *layer)
+{
+    layer->below = stream->transport;
+    stream->transport = layer;
 }
 
 // What the loop watches the descriptor for follows from the stream's state, here and nowhere else.
@@ -63,7 +47,7 @@ static void update_interest(struct stream *stream)
 {
     uint8_t interest = 0;
     if (!stream->closed) {
-        if ((!stream->paused || stream->closing) && !stream->ended)
+        if (stream->closing ? !stream->ended : !stream->paused && !stream->held && !stream->broken)
             interest |= EV_READ;
         if (stream->writing)
             interest |= EV_WRITE;
@@ -93,6 +77,21 @@ static void end(struct stream *stream, int error)
         worker_at_turn_end(stream->worker, &stream->task);
 }
 
+// The socket or a layer has failed, errno says how. A layer with words for it has its owner told at the end
+// of the turn: here may be in the middle of what the owner does.
+static void fail(struct stream *stream)
+{
+    int error = errno;
+    if (stream->closing || !transport_why(stream->transport)) {
+        end(stream, error);
+        return;
+    }
+    stream->broken = true;
+    stream->writing = false;
+    update_interest(stream);
+    worker_at_turn_end(stream->worker, &stream->task);
+}
+
 static void linger_over(struct wheel_timer *timer, void *context)
 {
     (void)context;
@@ -117,16 +116,21 @@ static void release(struct stream *stream)
         output_free(stream->worker->streams, stream->output);
         stream->output = NULL;
     }
-    stream->transport->close(stream);
+    transport_close(stream->transport, stream);
     stream->fd = -1;
+}
+
+static bool has_bytes(const struct stream *stream)
+{
+    return stream->input || transport_is_pending(stream->transport);
 }
 
 void stream_attach(struct stream *stream, struct worker *worker)
 {
     stream->worker = worker;
     update_interest(stream);
-    stream->offer = stream->input != NULL;
-    if (stream->offer || stream->closed)
+    stream->offer = has_bytes(stream);
+    if (stream->offer || stream->closed || stream->broken || transport_wants_write(stream->transport))
         worker_at_turn_end(worker, &stream->task);
 }
 
@@ -135,6 +139,11 @@ void stream_detach(struct stream *stream)
     if (stream->interest)
         event_del(&stream->event);
     stream->interest = 0;
+    if (stream->output) {
+        output_free(stream->worker->streams, stream->output);
+        stream->output = NULL;
+    }
+    stream->writing = false;
     worker_forget_task(stream->worker, &stream->task);
     stream->worker = NULL;
 }
@@ -156,10 +165,26 @@ void stream_resume(struct stream *stream)
     stream->paused = false;
     if (stream->receiving)
         return;
-    if (stream->input) {
+    if (has_bytes(stream)) {
         stream->offer = true;
         worker_at_turn_end(stream->worker, &stream->task);
     }
+    update_interest(stream);
+}
+
+void stream_hold(struct stream *stream)
+{
+    stream->held = true;
+    update_interest(stream);
+}
+
+void stream_unhold(struct stream *stream)
+{
+    if (!stream->held)
+        return;
+    stream->held = false;
+    stream->offer = true;
+    worker_at_turn_end(stream->worker, &stream->task);
     update_interest(stream);
 }
 
@@ -221,7 +246,7 @@ static void end_unless_later(struct stream *stream, ssize_t n)
     if (n == 0)
         end(stream, 0);
     else if (errno != EAGAIN && errno != EINTR)
-        end(stream, errno);
+        fail(stream);
 }
 
 // Little or nothing is kept: reads into the scratch, and what was kept goes before it there.
@@ -230,7 +255,7 @@ static void read_into_scratch(struct stream *stream)
     uint8_t *scratch = stream->worker->streams->scratch;
     struct stream_input *input = stream->input;
     size_t kept = input ? input->length : 0;
-    ssize_t n = stream->transport->read(stream, scratch + kept, STREAM_READ_SIZE - kept);
+    ssize_t n = transport_read(stream->transport, stream, scratch + kept, STREAM_READ_SIZE - kept);
     if (n <= 0) {
         end_unless_later(stream, n);
         return;
@@ -267,7 +292,7 @@ static void read_into_input(struct stream *stream)
         }
         input = stream->input;
     }
-    ssize_t n = stream->transport->read(stream, input->data + kept, input->capacity - kept);
+    ssize_t n = transport_read(stream->transport, stream, input->data + kept, input->capacity - kept);
     if (n <= 0) {
         end_unless_later(stream, n);
         return;
@@ -277,21 +302,42 @@ static void read_into_input(struct stream *stream)
         offer(stream, input->data, input->length);
 }
 
+static bool may_read(const struct stream *stream)
+{
+    return !stream->paused && !stream->held && !stream->broken && !stream->closing && !stream->closed;
+}
+
+// One read from the socket, and what layers hold back of it: no event would tell of that.
 static void read_socket(struct stream *stream)
 {
-    if (stream_kept(stream) > KEEP_IN_SCRATCH)
-        read_into_input(stream);
-    else
-        read_into_scratch(stream);
+    do {
+        if (stream_kept(stream) > KEEP_IN_SCRATCH)
+            read_into_input(stream);
+        else
+            read_into_scratch(stream);
+    } while (transport_is_pending(stream->transport) && may_read(stream));
+    // What the layers have to say to that by themselves.
+    if (transport_wants_write(stream->transport) && !stream->writing && !stream->closed)
+        worker_at_turn_end(stream->worker, &stream->task);
+}
+
+// A layer that has failed is asked nothing more.
+static struct transport *usable(const struct stream *stream)
+{
+    return stream->broken ? &transport_socket : stream->transport;
 }
 
 // A peer that sends nothing more may still read what it is told last.
 static void discard(struct stream *stream)
 {
-    ssize_t n = stream->transport->read(stream, stream->worker->streams->scratch, STREAM_READ_SIZE);
+    struct transport *transport = usable(stream);
+    ssize_t n;
+    do
+        n = transport_read(transport, stream, stream->worker->streams->scratch, STREAM_READ_SIZE);
+    while (n > 0 && transport_is_pending(transport));
     if (n > 0)
         return;
-    if (n == 0 && stream->output) {
+    if (n == 0 && (stream->output || transport_wants_write(transport))) {
         stream->ended = true;
         update_interest(stream);
     } else {
@@ -299,22 +345,29 @@ static void discard(struct stream *stream)
     }
 }
 
-// All has been written and the stream is closing: tells the peer, then waits for it to close as well.
-static void finish(struct stream *stream)
-{
-    if (stream->ended)
-        end(stream, 0);
-    else if (shutdown(stream->fd, SHUT_WR) < 0)
-        end(stream, errno);
-}
-
 static void wait_for_socket(struct stream *stream)
 {
     if (stream->writing)
         return;
     stream->writing = true;
-    stream->output->moved_ms = (uint32_t)stream->worker->now_ms;
+    if (!stream->output) // what waits is inside a layer; how long it waits is told by an empty output
+        stream->output = output_new(stream->worker->streams);
+    if (stream->output)
+        stream->output->moved_ms = (uint32_t)stream->worker->now_ms;
     update_interest(stream);
+}
+
+// All has been written and the stream is closing: tells the peer, then waits for it to close as well.
+static void finish(struct stream *stream)
+{
+    if (stream->ended)
+        end(stream, 0);
+    else if (transport_shutdown(usable(stream), stream) == 0)
+        return;
+    else if (errno == EAGAIN)
+        wait_for_socket(stream);
+    else
+        end(stream, errno);
 }
 
 // Writes until nothing is left or the socket takes no more; false in the latter case, and when it failed.
@@ -325,11 +378,11 @@ static bool write_output(struct stream *stream)
         struct iovec pieces[PIECES];
         size_t size;
         int count = output_pieces(output, pieces, PIECES, &size);
-        ssize_t n = stream->transport->write(stream, pieces, count);
+        ssize_t n = transport_write(stream->transport, stream, pieces, count);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno != EAGAIN) {
-            end(stream, errno);
+            fail(stream);
             return false;
         }
         if (n > 0) {
@@ -344,11 +397,26 @@ static bool write_output(struct stream *stream)
     return true;
 }
 
+// What layers keep is passed on; false when some is left, and when it failed.
+static bool write_kept(struct stream *stream)
+{
+    if (!transport_wants_write(stream->transport))
+        return true;
+    if (transport_write(stream->transport, stream, NULL, 0) < 0 && errno != EAGAIN && errno != EINTR) {
+        fail(stream);
+        return false;
+    }
+    if (!transport_wants_write(stream->transport))
+        return true;
+    wait_for_socket(stream);
+    return false;
+}
+
 static void flush(struct stream *stream)
 {
+    if (!stream->broken && ((stream->output && !write_output(stream)) || !write_kept(stream)))
+        return;
     if (stream->output) {
-        if (!write_output(stream))
-            return;
         output_free(stream->worker->streams, stream->output);
         stream->output = NULL;
     }
@@ -380,9 +448,32 @@ static void socket_ready(evutil_socket_t fd, short what, void *argument)
     if ((what & EV_READ) && !stream->closed) {
         if (stream->closing)
             discard(stream);
-        else if (!stream->paused)
+        else if (may_read(stream))
             read_socket(stream);
     }
+}
+
+// At the end of a turn, with nothing of the owner's under way.
+static void tell_failed(struct stream *stream)
+{
+    if (stream->output) {
+        output_free(stream->worker->streams, stream->output);
+        stream->output = NULL;
+    }
+    stream->above = false;
+    stream->events->failed(stream, transport_why(stream->transport));
+    if (!stream->closing)
+        end(stream, EPROTO);
+}
+
+// What waits in the stream, and then in its layers.
+static void offer_kept(struct stream *stream)
+{
+    stream->offer = false;
+    if (stream->input)
+        offer(stream, stream->input->data, stream->input->length);
+    if (stream->transport->below && may_read(stream))
+        read_socket(stream);
 }
 
 static void run_task(struct worker *worker, struct turn_task *task)
@@ -390,9 +481,12 @@ static void run_task(struct worker *worker, struct turn_task *task)
     (void)worker;
     struct stream *stream = (struct stream *)((char *)task - offsetof(struct stream, task));
     stream->running = true;
-    if (stream->offer && !stream->paused && !stream->closing && !stream->closed)
-        offer(stream, stream->input->data, stream->input->length);
-    if (!stream->closed && !stream->writing && (stream->output || stream->closing))
+    if (stream->broken && !stream->closing && !stream->closed)
+        tell_failed(stream);
+    if (stream->offer && may_read(stream))
+        offer_kept(stream);
+    if (!stream->closed && !stream->writing &&
+        (stream->output || stream->closing || transport_wants_write(stream->transport)))
         flush(stream);
     tell_drained(stream);
     stream->running = false;
@@ -405,7 +499,7 @@ static void run_task(struct worker *worker, struct turn_task *task)
 
 uint8_t *stream_reserve(struct stream *stream, size_t size)
 {
-    if (stream->closing || stream->closed)
+    if (stream->closing || stream->closed || stream->broken)
         return NULL;
     if (!stream->output) {
         stream->output = output_new(stream->worker->streams);
@@ -460,7 +554,7 @@ bool stream_is_full(struct stream *stream)
 {
     if (stream_pending(stream) <= high_mark)
         return false;
-    if (!stream->writing && !stream->closed)
+    if (!stream->writing && !stream->closed && !stream->broken)
         flush(stream);
     if (stream_pending(stream) <= high_mark)
         return false;
@@ -470,7 +564,8 @@ bool stream_is_full(struct stream *stream)
 
 uint64_t stream_stalled_ms(const struct stream *stream)
 {
-    return stream->writing ? (uint32_t)stream->worker->now_ms - stream->output->moved_ms : 0;
+    return stream->writing && stream->output ? (uint32_t)stream->worker->now_ms - stream->output->moved_ms
+                                             : 0;
 }
 
 void stream_close(struct stream *stream, uint64_t linger_ms)
@@ -478,6 +573,10 @@ void stream_close(struct stream *stream, uint64_t linger_ms)
     if (stream->closing || stream->closed)
         return;
     stream->closing = true;
+    if (stream->held) { // whatever the layer waits for, it comes too late
+        stream->held = false;
+        stream->broken = true;
+    }
     if (!stream->receiving)
         free_input(stream);
     stream->linger = memory_try(sizeof *stream->linger);
@@ -501,6 +600,6 @@ void stream_abort(struct stream *stream)
 void stream_destroy(struct stream *stream)
 {
     free_input(stream);
-    stream->transport->close(stream);
+    transport_close(stream->transport, stream);
     stream->fd = -1;
 }

@@ -1,6 +1,6 @@
 // A connection's bytes: reads what the socket has in one call, gathers what is to be written until the turn's
-// end. Only the thread of the worker it is attached to. Must not know what the bytes mean. The transport
-// (plain TCP here) is a small table of functions underneath.
+// end. Only the thread of the worker it is attached to. Must not know what the bytes mean, nor what they pass
+// through underneath: see transport.h.
 #ifndef NOCTULE_NET_STREAM_H
 #define NOCTULE_NET_STREAM_H
 
@@ -8,26 +8,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
-#include <sys/uio.h>
 
+#include "core/net/transport.h"
 #include "core/net/worker.h"
-
-struct stream;
-
-/**
- * What a transport does. Results as read(2) and writev(2): -1 with errno, EAGAIN included; read returns 0 at
- * the end. A write that takes less than it was given says that it will take no more for now. A transport that
- * keeps state for a connection embeds this structure in it.
- */
-struct transport {
-    const char *name;
-    ssize_t (*read)(struct stream *stream, void *buffer, size_t size);
-    ssize_t (*write)(struct stream *stream, const struct iovec *pieces, int count);
-    void (*close)(struct stream *stream); ///< closes the descriptor and frees the transport's state
-};
-
-extern const struct transport transport_tcp;
 
 struct stream_events {
     /**
@@ -39,6 +22,13 @@ struct stream_events {
     size_t (*received)(struct stream *stream, const uint8_t *data, size_t length, size_t *wanted);
     /** Output that had risen above the high mark has fallen below the low one. */
     void (*drained)(struct stream *stream);
+    /**
+     * A layer of the transport cannot go on, for the reason `why`, in words (a handshake failed, bytes do not
+     * decode). Nothing more is received, nor can be written. At the end of a turn; stream_close lets the peer
+     * read what the layer has told it, and an owner that does not call it has its stream aborted. Must not
+     * free the stream.
+     */
+    void (*failed)(struct stream *stream, const char *why);
     /**
      * The peer has gone, an error occurred, or stream_close was called and its output is flushed: the last
      * call, at the end of a turn; may free. `error` is an errno, or 0: the end was orderly or wanted.
@@ -72,7 +62,7 @@ struct stream_input {
 /** Embedded in its owner. Sized for many idle connections: buffers exist only while there is something in
  * them. */
 struct stream {
-    const struct transport *transport;
+    struct transport *transport; ///< the uppermost layer
     const struct stream_events *events;
     struct worker *worker;
     struct stream_input *input;   ///< NULL: nothing kept
@@ -90,8 +80,10 @@ struct stream {
     bool ended : 1;   ///< while closing: the peer will send nothing more
     bool closed : 1;
     bool receiving : 1; ///< inside `received`
-    bool offer : 1;     ///< kept bytes wait to be offered at the end of the turn
+    bool offer : 1;     ///< kept bytes, or bytes in a layer, wait to be offered at the end of the turn
     bool running : 1;   ///< inside its task
+    bool held : 1;      ///< a layer waits for something other than the socket
+    bool broken : 1;    ///< a layer has failed, with words
 };
 
 enum { STREAM_READ_SIZE = 128 * 1024 };
@@ -100,16 +92,19 @@ enum { STREAM_READ_SIZE = 128 * 1024 };
  * start; default 256 KiB. */
 void stream_set_high_mark(size_t high);
 
-/** Takes the descriptor `fd` (non-blocking). The stream starts detached. */
-void stream_init(struct stream *stream, int fd, const struct transport *transport,
-                 const struct stream_events *events);
+/** Takes the descriptor `fd` (non-blocking), over the bare socket. The stream starts detached. */
+void stream_init(struct stream *stream, int fd, const struct stream_events *events);
 
-/** Attaches to the calling worker's loop and starts to read; bytes kept from before are offered at the end of
- * the turn. */
+/** Puts a layer on top of those that are there, and takes it: it is closed with the stream. Before the stream
+ * is attached for the first time, the lowest layer first. */
+void stream_push(struct stream *stream, struct transport *layer);
+
+/** Attaches to the calling worker's loop and starts to read; bytes kept from before, and those inside a
+ * layer, are offered at the end of the turn. */
 void stream_attach(struct stream *stream, struct worker *worker);
 
-/** Takes the stream out of its worker's loop, bytes kept, so that another worker may attach it. Output must
- * be empty. */
+/** Takes the stream out of its worker's loop, bytes kept, so that another worker may attach it with all its
+ * layers. Output must be empty; what layers themselves have to say may wait. */
 void stream_detach(struct stream *stream);
 
 /** How many bytes are kept that were not consumed yet. */
@@ -126,6 +121,13 @@ void stream_pause(struct stream *stream);
 
 /** Goes on; kept bytes are offered from the end of this turn on, never from inside this call. */
 void stream_resume(struct stream *stream);
+
+/** For layers: one waits for something other than the socket (a key that a plugin looks up). Its `read` has
+ * said EAGAIN; the stream reads nothing until stream_unhold, however much comes. */
+void stream_hold(struct stream *stream);
+
+/** Goes on: reads at the end of this turn. On the stream's worker; harmless when nothing was held. */
+void stream_unhold(struct stream *stream);
 
 /**
  * Room for `size` bytes at the end of the output; NULL when memory is out or the stream is closing. Fill it,
@@ -163,7 +165,8 @@ void stream_close(struct stream *stream, uint64_t linger_ms);
  * already. */
 void stream_abort(struct stream *stream);
 
-/** Frees buffers and descriptor of a stream that is not attached (e.g. between two workers). Calls nobody. */
+/** Frees buffers, layers and descriptor of a stream that is not attached (e.g. between two workers). Calls
+ * nobody. */
 void stream_destroy(struct stream *stream);
 
 #endif

@@ -36,39 +36,34 @@ static void bytes_clear(struct bytes *bytes)
 
 /* ---- the transport under the broker's end ---- */
 
-static struct peer *peer_of(const struct stream *stream)
+static enum fault next_fault(struct peer *peer, bool writing)
 {
-    return (struct peer *)(uintptr_t)stream->transport;
-}
-
-static enum fault next_fault(struct stream *stream, bool writing)
-{
-    struct peer *peer = peer_of(stream);
     enum fault fault = peer->fault ? peer->fault(peer, writing) : FAULT_NONE;
     errno = fault == FAULT_INTERRUPTED ? EINTR : fault == FAULT_AGAIN ? EAGAIN : ECONNRESET;
     return fault;
 }
 
-static ssize_t faulty_read(struct stream *stream, void *buffer, size_t size)
+static ssize_t faulty_read(struct transport *transport, struct stream *stream, void *buffer, size_t size)
 {
-    const struct peer *peer = peer_of(stream);
-    enum fault fault = next_fault(stream, false);
+    struct peer *peer = (struct peer *)transport;
+    enum fault fault = next_fault(peer, false);
     if (fault == FAULT_NONE || fault == FAULT_SHORT)
-        return transport_tcp.read(stream, buffer,
-                                  fault == FAULT_SHORT && size > peer->short_size ? peer->short_size : size);
+        return transport_read(transport->below, stream, buffer,
+                              fault == FAULT_SHORT && size > peer->short_size ? peer->short_size : size);
     return -1;
 }
 
-static ssize_t faulty_write(struct stream *stream, const struct iovec *pieces, int count)
+static ssize_t faulty_write(struct transport *transport, struct stream *stream, const struct iovec *pieces,
+                            int count)
 {
-    const struct peer *peer = peer_of(stream);
-    enum fault fault = next_fault(stream, true);
+    struct peer *peer = (struct peer *)transport;
+    enum fault fault = next_fault(peer, true);
     if (fault == FAULT_NONE)
-        return transport_tcp.write(stream, pieces, count);
+        return transport_write(transport->below, stream, pieces, count);
     struct iovec one = *pieces;
     if (one.iov_len > peer->short_size)
         one.iov_len = peer->short_size;
-    return fault == FAULT_SHORT ? transport_tcp.write(stream, &one, 1) : -1;
+    return fault == FAULT_SHORT ? transport_write(transport->below, stream, &one, 1) : -1;
 }
 
 static void peer_unhold(struct peer *peer)
@@ -87,14 +82,27 @@ static void note_version(struct peer *peer)
         peer->version = peer->connection->version;
 }
 
-static void faulty_close(struct stream *stream)
+static int faulty_shutdown(struct transport *transport, struct stream *stream)
 {
-    struct peer *peer = peer_of(stream);
+    return transport_shutdown(transport->below, stream);
+}
+
+static void faulty_close(struct transport *transport, struct stream *stream)
+{
+    (void)stream;
+    struct peer *peer = (struct peer *)transport;
     note_version(peer);
     peer->connection = NULL;
-    transport_tcp.close(stream);
     peer_unhold(peer);
 }
+
+static const struct transport_type faulty = {
+    .name = "faulty",
+    .read = faulty_read,
+    .write = faulty_write,
+    .shutdown = faulty_shutdown,
+    .close = faulty_close,
+};
 
 struct peer *peer_new(struct inprocess *house, unsigned index)
 {
@@ -107,14 +115,14 @@ struct peer *peer_new(struct inprocess *house, unsigned index)
         return NULL;
     }
     struct peer *peer = calloc(1, sizeof *peer);
-    *peer = (struct peer){.transport = {"faulty", faulty_read, faulty_write, faulty_close},
+    *peer = (struct peer){.transport.type = &faulty,
                           .fd = pair[0],
                           .connection = connection,
                           .holders = 2,
                           .short_size = 1,
                           .version = MQTT_V3_1_1,
                           .maximum_packet_size = UINT32_MAX};
-    connection->stream.transport = &peer->transport;
+    stream_push(&connection->stream, &peer->transport);
     return peer;
 }
 

@@ -45,8 +45,8 @@ struct bytes {
 enum { PEER_ALIASES = 16 };
 
 struct peer {
-    struct transport transport;    ///< first: the broker's end finds the peer by it
-    int fd;                        ///< the client's end; -1: closed
+    struct transport transport; ///< first: a layer over the socket, by which the broker's end finds the peer
+    int fd;                     ///< the client's end; -1: closed
     struct connection *connection; ///< NULL: the broker has let go of it
     unsigned holders;              ///< the test, and the broker's transport
     fault_fn *fault;

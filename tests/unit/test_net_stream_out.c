@@ -175,7 +175,7 @@ static void refill(struct stream *stream)
         write_bytes((struct side *)stream, 3000);
 }
 
-static const struct stream_events refilling_events = {side_received, refill, side_closed};
+static const struct stream_events refilling_events = {side_received, refill, side_failed, side_closed};
 
 // Who writes again from inside `drained` keeps the stream going.
 START_TEST(refilled_when_drained)

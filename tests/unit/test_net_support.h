@@ -35,9 +35,12 @@ struct side {
     unsigned calls;   ///< of `received`
     unsigned drained; ///< calls
     unsigned closed;  ///< calls
+    unsigned failed;  ///< calls
+    const char *why;  ///< as told by `failed`
     int error;        ///< as told by `closed`
     int peer;         ///< the other end
     bool keep_closed; ///< not freed by `closed`
+    bool careless;    ///< does not close a stream that has failed
     void *argument;
 };
 
@@ -68,6 +71,15 @@ static inline void side_drained(struct stream *stream)
     ((struct side *)stream)->drained++;
 }
 
+static inline void side_failed(struct stream *stream, const char *why)
+{
+    struct side *side = (struct side *)stream;
+    CHECK(++side->failed == 1 && side->closed == 0 && why);
+    side->why = why;
+    if (!side->careless)
+        stream_close(stream, 1000);
+}
+
 static inline void side_closed(struct stream *stream, int error)
 {
     struct side *side = (struct side *)stream;
@@ -81,19 +93,19 @@ static inline void side_closed(struct stream *stream, int error)
     free(side);
 }
 
-static const struct stream_events side_events = {side_received, side_drained, side_closed};
+static const struct stream_events side_events = {side_received, side_drained, side_failed, side_closed};
 
 static inline void set_nonblocking(int fd)
 {
     CHECK(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0);
 }
 
-static inline struct side *side_over(int fd, int peer, const struct transport *transport)
+static inline struct side *side_over(int fd, int peer)
 {
     struct side *side = memory_zalloc(sizeof *side);
     set_nonblocking(fd);
     set_nonblocking(peer);
-    stream_init(&side->stream, fd, transport, &side_events);
+    stream_init(&side->stream, fd, &side_events);
     side->peer = peer;
     side->keep_closed = true;
     return side;
@@ -104,7 +116,7 @@ static inline struct side *side_new(void)
 {
     int ends[2];
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-    return side_over(ends[0], ends[1], &transport_tcp);
+    return side_over(ends[0], ends[1]);
 }
 
 /** Over TCP on the loopback: resets and half-closes as on a network. Detached. */
@@ -120,7 +132,7 @@ static inline struct side *side_new_tcp(void)
     int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
     CHECK(fd >= 0);
     close(listening);
-    return side_over(fd, peer, &transport_tcp);
+    return side_over(fd, peer);
 }
 
 static inline void side_free(struct side *side)

@@ -104,7 +104,13 @@ static void closed(struct stream *stream, int error)
     atomic_fetch_sub(&alive, 1);
 }
 
-static const struct stream_events guest_events = {echo, drained, closed};
+static void failed(struct stream *stream, const char *why)
+{
+    (void)stream;
+    ck_abort_msg("a socket fails without words, not with: %s", why);
+}
+
+static const struct stream_events guest_events = {echo, drained, failed, closed};
 
 static void accepted(struct worker *worker, int fd, const char *address, void *argument)
 {
@@ -120,7 +126,7 @@ static void accepted(struct worker *worker, int fd, const char *address, void *a
     struct guest *guest = memory_zalloc(sizeof *guest);
     guest->depart.run = depart;
     guest->arrive.run = arrive;
-    stream_init(&guest->stream, fd, &transport_tcp, &guest_events);
+    stream_init(&guest->stream, fd, &guest_events);
     atomic_fetch_add(&alive, 1);
     link_guest(guest, worker);
     stream_attach(&guest->stream, worker);

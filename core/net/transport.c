@@ -1,0 +1,76 @@
+#include "core/net/transport.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/net/stream.h"
+
+static ssize_t socket_read(struct transport *transport, struct stream *stream, void *buffer, size_t size)
+{
+    (void)transport;
+    return recv(stream->fd, buffer, size, 0);
+}
+
+static ssize_t socket_write(struct transport *transport, struct stream *stream, const struct iovec *pieces,
+                            int count)
+{
+    (void)transport;
+    if (count == 0)
+        return 0;
+    if (count == 1)
+        return send(stream->fd, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL);
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)pieces, .msg_iovlen = (size_t)count};
+    return sendmsg(stream->fd, &message, MSG_NOSIGNAL);
+}
+
+static int socket_shutdown(struct transport *transport, struct stream *stream)
+{
+    (void)transport;
+    return shutdown(stream->fd, SHUT_WR);
+}
+
+static void socket_close(struct transport *transport, struct stream *stream)
+{
+    (void)transport;
+    close(stream->fd);
+}
+
+static const struct transport_type socket_type = {
+    .name = "socket",
+    .read = socket_read,
+    .write = socket_write,
+    .shutdown = socket_shutdown,
+    .close = socket_close,
+};
+
+struct transport transport_socket = {.type = &socket_type};
+
+const char *transport_why(const struct transport *transport)
+{
+    for (; transport; transport = transport->below) {
+        const char *why = transport->type->why ? transport->type->why(transport) : NULL;
+        if (why)
+            return why;
+    }
+    return NULL;
+}
+
+void transport_facts(const struct transport *transport, const struct stream *stream,
+                     struct transport_facts *facts)
+{
+    if (transport->below)
+        transport_facts(transport->below, stream, facts);
+    else
+        *facts = (struct transport_facts){0};
+    if (transport->type->facts)
+        transport->type->facts(transport, stream, facts);
+}
+
+void transport_close(struct transport *transport, struct stream *stream)
+{
+    while (transport) {
+        struct transport *below = transport->below;
+        transport->type->close(transport, stream);
+        transport = below;
+    }
+}
