@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@ static _Atomic int current_level = LOG_INFO;
 static _Atomic int current_format = LOG_TEXT;
 
 static _Atomic bool to_journal;
+static _Atomic uint64_t lost; // lines that could not be written
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 static const char *const level_priorities[] = {"<3>", "<4>", "<6>", "<7>"}; // of syslog(3)
@@ -237,6 +239,26 @@ static uint32_t this_second(void)
     return (uint32_t)(clock_monotonic_ms() / 1000) + 1; // never 0
 }
 
+// False when a pipe is full because nobody reads it: a worker does not wait for that.
+static bool is_taken(void)
+{
+    struct pollfd poll_for = {.fd = STDERR_FILENO, .events = POLLOUT};
+    return poll(&poll_for, 1, 0) != 0;
+}
+
+static bool write_all(const char *data, size_t length)
+{
+    size_t sent = 0;
+    while (sent < length) {
+        ssize_t n = write(STDERR_FILENO, data + sent, length - sent);
+        if (n < 0 && errno != EINTR)
+            return false; // a full disk under the log must not hurt the broker
+        if (n > 0)
+            sent += (size_t)n;
+    }
+    return true;
+}
+
 static void write_line(enum log_level level, const char *event, const char *message,
                        const struct log_field *fields, size_t count)
 {
@@ -249,14 +271,8 @@ static void write_line(enum log_level level, const char *event, const char *mess
     else
         compose_text(&line, level, message, fields, count);
     line.data[line.length++] = '\n';
-    size_t sent = 0;
-    while (sent < line.length) {
-        ssize_t n = write(STDERR_FILENO, line.data + sent, line.length - sent);
-        if (n < 0 && errno != EINTR)
-            return; // a full disk under the log must not hurt the broker
-        if (n > 0)
-            sent += (size_t)n;
-    }
+    if (!is_taken() || !write_all(line.data, line.length))
+        atomic_fetch_add_explicit(&lost, 1, memory_order_relaxed);
 }
 
 void log_write(enum log_level level, const char *event, const char *message, const struct log_field *fields,
@@ -271,8 +287,19 @@ void log_limit(uint64_t lines_per_second)
     log_rate_set(lines_per_second);
 }
 
+static void tell_lost(void)
+{
+    uint64_t count = atomic_load_explicit(&lost, memory_order_relaxed);
+    if (count == 0 || !log_enabled(LOG_WARN) || !is_taken())
+        return;
+    const struct log_field field = LOG_NUM("lost", count);
+    atomic_fetch_sub_explicit(&lost, count, memory_order_relaxed);
+    write_line(LOG_WARN, "log_lost", "lines were lost because the log was full or not read", &field, 1);
+}
+
 void log_tell_held_back(bool all)
 {
+    tell_lost();
     const char *event;
     uint64_t count;
     while ((count = log_rate_take(all ? 0 : this_second(), &event)) > 0) {

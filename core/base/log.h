@@ -36,8 +36,8 @@ void log_configure(enum log_level level, enum log_format format);
  */
 void log_limit(uint64_t lines_per_second);
 
-/** Writes how many lines of each event were held back in seconds that are over, or `all` of them. Called now
- * and then, and at the end. */
+/** Writes how many lines of each event were held back in seconds that are over, or `all` of them, and how
+ * many were lost. Called now and then, and at the end. */
 void log_tell_held_back(bool all);
 
 /** Whether a line of this level would be written; ask before preparing costly fields. */
@@ -46,7 +46,8 @@ bool log_enabled(enum log_level level);
 /**
  * Writes one line. `event` is its stable name (a word), `message` what a person reads. What is not printable
  * UTF-8 is escaped, so that no client can forge a line or steer a terminal. Values are cut at 512 bytes,
- * messages at 1024; text beyond 8 KiB is cut, fields that would make a JSON line longer are left out.
+ * messages at 1024; text beyond 8 KiB is cut, fields that would make a JSON line longer are left out. A line
+ * that standard error does not take at once, a pipe that nobody reads or a full disk, is lost and counted.
  */
 void log_write(enum log_level level, const char *event, const char *message, const struct log_field *fields,
                size_t count);

@@ -4,10 +4,11 @@ import json
 import os
 import re
 import socket
+import subprocess
 
 import pytest
 
-from broker import base_config, new_broker, passwords
+from broker import base_config, environment, new_broker, passwords
 from mqtt_codec import V311, V5
 
 pytestmark = pytest.mark.reference_differs
@@ -136,3 +137,28 @@ def test_priorities_for_the_journal(tmp_path, form):
         assert any(line.startswith("<6>ready workers=") for line in lines), "the journal has the time already"
     else:
         assert all({"time", "level"} <= set(json.loads(line[3:])) for line in lines)
+
+
+def test_a_log_that_nobody_reads_stops_nobody(tmp_path, connect):
+    broker = new_broker(tmp_path, base_config(log={"level": "debug", "format": "json"}), None)
+    reader, writer = os.pipe()
+    try:
+        broker.process = subprocess.Popen(broker.command(), stdin=subprocess.DEVNULL, stdout=writer, stderr=writer,
+                                          cwd=broker.folder, env=environment())
+        os.close(writer)
+        broker.wait_listening()
+        for _ in range(600):  # some 300 KiB of log; the pipe takes 64
+            connect(to=broker).disconnect()
+        connect(to=broker).ping()
+        log = b""
+        while b'"log_lost"' not in log:
+            log += os.read(reader, 1 << 20)
+        events = [json.loads(line) for line in log.splitlines() if line.endswith(b"}")]
+        assert any(event["event"] == "log_lost" and event["lost"] > 100 for event in events)
+        broker.process.terminate()
+        while os.read(reader, 1 << 20):
+            pass
+        assert broker.process.wait(20) == 0
+    finally:
+        os.close(reader)
+        broker.kill()
