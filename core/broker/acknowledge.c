@@ -22,6 +22,7 @@ static void complete(struct connection *connection, struct inflight *entry, uint
     if (entry->resend)
         connection->resend_left--;
     window_done(&connection->session->window, entry);
+    counter_add(connection_worker(connection)->counters, COUNTER_INFLIGHT, 0 - UINT64_C(1));
     if (connection->resend_left > 0 || session_has_waiting(connection->session))
         deliver_waiting(connection);
 }

@@ -25,9 +25,15 @@ void broker_assemble(struct broker *broker)
     broker->addresses = addresses_new();
     broker->workers = workers_new(broker->worker_count);
     broker->states = memory_zalloc(broker->worker_count * sizeof *broker->states);
+    broker->counters =
+        aligned_alloc(_Alignof(struct counters), broker->worker_count * sizeof *broker->counters);
+    if (!broker->counters)
+        memory_exhausted();
+    memset((void *)broker->counters, 0, broker->worker_count * sizeof *broker->counters);
     for (unsigned i = 0; i < broker->worker_count; i++) {
         broker->states[i].broker = broker;
         broker->states[i].worker = &broker->workers[i];
+        broker->states[i].counters = &broker->counters[i];
         broker->workers[i].owner = &broker->states[i];
     }
     plugin_host_start(broker->plugins, broker->workers,
@@ -43,10 +49,12 @@ void broker_disassemble(struct broker *broker)
         sessions_clear(&broker->states[i].sessions);
     }
     free(broker->states);
+    free((void *)broker->counters);
     generation_unref(broker->generation);
     plugin_host_retire(broker->plugins);
     plugin_host_free(broker->plugins);
     listeners_close(broker);
+    metrics_forget_listeners(broker);
     subscriptions_free(broker->subscriptions);
     retained_free(broker->retained);
     addresses_free(broker->addresses);
@@ -86,6 +94,7 @@ void broker_worker_down(struct worker *worker)
         if (!session)
             continue;
         will_drop(session);
+        session_uncount(here, session);
         session_free(&here->sessions, session);
     }
     wheel_stop(&here->housekeeping);

@@ -147,6 +147,7 @@ static void start(struct broker *broker)
     broker_assemble(broker);
     workers_start(broker->workers, broker_worker_up, broker_worker_down);
     broker_on_all_workers(broker, reload_switch, broker->generation);
+    metrics_open(broker);
     broker_on_all_workers(broker, listeners_enter, NULL);
     listeners_settle(broker);
 }
@@ -164,6 +165,7 @@ static void stop(struct broker *broker)
     broker_on_all_workers(broker, say_goodbye, NULL);
     for (int waited = 0; waited < 2 * GOODBYE_MS && atomic_load(&broker->connections) > 0; waited += 10)
         sleep_ms(10);
+    metrics_close();
     workers_stop(broker->workers);
     workers_join(broker->workers);
     broker_disassemble(broker);
@@ -216,6 +218,7 @@ int broker_run(const struct broker_options *options)
             generation_unref(broker.generation);
         plugin_host_retire(broker.plugins);
         plugin_host_free(broker.plugins);
+        metrics_forget_listeners(&broker);
         return 1;
     }
     raise_descriptors(settings);

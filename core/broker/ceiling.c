@@ -11,7 +11,7 @@
 enum { TRIM_EVERY_MS = 1000, GOOD_AGAIN_PERCENT = 95 };
 
 // What the process really occupies: buffers, indexes and what the allocator keeps back are all in it.
-static uint64_t resident_bytes(void)
+uint64_t ceiling_resident_bytes(void)
 {
     char text[128];
     int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
@@ -31,10 +31,10 @@ static uint64_t trimmed_bytes(uint64_t *trimmed_ms)
 {
     uint64_t now = clock_monotonic_ms();
     if (now - *trimmed_ms < TRIM_EVERY_MS)
-        return resident_bytes();
+        return ceiling_resident_bytes();
     *trimmed_ms = now;
     malloc_trim(0);
-    return resident_bytes();
+    return ceiling_resident_bytes();
 }
 
 bool broker_is_full(const struct broker *broker)
@@ -54,7 +54,7 @@ void ceiling_watch(struct broker *broker)
         return;
     }
     uint64_t threshold = was_full ? limit / 100 * GOOD_AGAIN_PERCENT : limit;
-    uint64_t bytes = resident_bytes();
+    uint64_t bytes = ceiling_resident_bytes();
     if (limit && bytes > threshold)
         bytes = trimmed_bytes(&broker->trimmed_ms);
     bool full = limit && bytes > threshold;

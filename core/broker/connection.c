@@ -32,12 +32,14 @@ void connection_link(struct broker_worker *here, struct connection *connection)
         connection->next->link = &connection->next;
     connection->link = &here->connections;
     here->connections = connection;
+    counter_add(here->counters, COUNTER_CONNECTIONS, 1);
 }
 
 void connection_unlink(struct connection *connection)
 {
     if (!connection->link)
         return;
+    counter_add(connection_worker(connection)->counters, COUNTER_CONNECTIONS, 0 - UINT64_C(1));
     *connection->link = connection->next;
     if (connection->next)
         connection->next->link = connection->link;
@@ -67,6 +69,7 @@ static void uncount(struct connection *connection)
     if (!connection->counted)
         return;
     atomic_fetch_sub_explicit(&connection->listener->broker->connections, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&connection->listener->counters->connections, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&connection->listener->connections, 1, memory_order_release);
 }
 
@@ -196,6 +199,7 @@ void connection_leave(struct connection *connection, uint8_t reason, bool with_w
         client_gone(connection->client);
     }
     if (session) {
+        counter_add(here->counters, COUNTER_CLIENTS, 0 - UINT64_C(1));
         session->connection = NULL;
         session_set_online(session, false);
         if (!with_will)
@@ -250,12 +254,19 @@ static void give_back_shared(struct broker_worker *here, struct session *session
         }
     }
     for (uint32_t i = session->queue.count; i > 0; i--) {
-        struct delivery delivery = queue_pop(&session->queue);
+        struct delivery delivery = deliver_take(here, session);
         if (delivery.group)
             route_to_group(here, &delivery, session->id);
         else
             delivery_clear(&delivery);
     }
+}
+
+void session_uncount(struct broker_worker *here, const struct session *session)
+{
+    counter_add(here->counters, COUNTER_QUEUED, 0 - (uint64_t)session->queue.count);
+    counter_add(here->counters, COUNTER_QUEUED_BYTES, 0 - queue_bytes(&session->queue));
+    counter_add(here->counters, COUNTER_INFLIGHT, 0 - (uint64_t)session->window.active);
 }
 
 void session_end(struct broker_worker *here, struct session *session, bool expired)
@@ -268,8 +279,11 @@ void session_end(struct broker_worker *here, struct session *session, bool expir
     give_back_shared(here, session);
     struct noctule_event event = {.event = NOCTULE_EVENT_SESSION_EXPIRED,
                                   .client_id = {session->client_id, session->client_id_length}};
-    if (expired)
+    if (expired) {
+        counter_add(here->counters, COUNTER_EXPIRED, 1);
         tell_event(here->worker, NULL, &event);
+    }
+    session_uncount(here, session);
     session_free(&here->sessions, session);
     atomic_fetch_sub_explicit(&here->broker->sessions, 1, memory_order_relaxed);
 }

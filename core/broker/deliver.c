@@ -11,6 +11,17 @@ enum step { STEP_SENT, STEP_DROPPED, STEP_WAIT };
 
 static void read_decided(struct client *client, const struct outcome *outcome, void *argument);
 
+const char *const drop_texts[DROP_REASONS] = {
+    [DROP_QUEUE_FULL] = "the session's queue is full",
+    [DROP_MEMORY_LIMIT] = "limits.memory is reached",
+    [DROP_OUT_OF_MEMORY] = "out of memory",
+    [DROP_EXPIRED] = "the message has expired",
+    [DROP_NOT_AUTHORIZED] = "not authorized",
+    [DROP_HOOK] = "a message_out hook dropped it",
+    [DROP_TOO_LARGE] = "larger than the client's Maximum Packet Size",
+    [DROP_NOT_CONNECTED] = "the client is not connected",
+};
+
 /* ---- telling ---- */
 
 static void tell_message(struct broker_worker *here, struct client *client, uint32_t kind,
@@ -27,18 +38,19 @@ static void tell_message(struct broker_worker *here, struct client *client, uint
 }
 
 static void note_dropped(struct broker_worker *here, struct session *session, const struct delivery *delivery,
-                         const char *why)
+                         enum drop_reason why)
 {
     struct connection *connection = session->connection;
-    here->dropped++;
+    counter_add(here->counters, COUNTER_DROPPED + why, 1);
     if (log_enabled(LOG_DEBUG))
-        log_dropped(connection, session_client_id(session), delivery->message->topic, why);
+        log_dropped(connection, session_client_id(session), delivery->message->topic, drop_texts[why]);
     if (connection && chain_takes_event(connection->client, NOCTULE_EVENT_MESSAGE_DROPPED))
-        tell_message(here, connection->client, NOCTULE_EVENT_MESSAGE_DROPPED, delivery, str_of(why));
+        tell_message(here, connection->client, NOCTULE_EVENT_MESSAGE_DROPPED, delivery,
+                     str_of(drop_texts[why]));
 }
 
 void deliver_drop(struct broker_worker *here, struct session *session, struct delivery *delivery,
-                  const char *why)
+                  enum drop_reason why)
 {
     note_dropped(here, session, delivery, why);
     free(delivery->more);
@@ -52,7 +64,8 @@ static bool read_denied(struct connection *connection, const struct delivery *de
 {
     if (outcome->verdict == NOCTULE_ALLOW)
         return false;
-    log_denial(connection->client, "deliver", delivery->message->topic, outcome);
+    log_denial(connection_worker(connection), connection->client, DENIED_DELIVER, delivery->message->topic,
+               outcome);
     return true;
 }
 
@@ -105,11 +118,13 @@ static enum step send_acknowledged(struct connection *connection, struct deliver
         stream_abort(&connection->stream);
         return STEP_WAIT;
     }
+    counter_add(connection_worker(connection)->counters, COUNTER_INFLIGHT, 1);
     enum transmit_result result = transmit_publish(connection, delivery, packet_id, false);
     if (result == TRANSMIT_TOO_LARGE) {
         // Counts as delivered: its slot is free again. [v5 3.1.2-25]
         delivery->more = NULL;
         window_done(&session->window, window_find(&session->window, packet_id));
+        counter_add(connection_worker(connection)->counters, COUNTER_INFLIGHT, 0 - UINT64_C(1));
         return STEP_DROPPED;
     }
     return STEP_SENT;
@@ -131,14 +146,14 @@ static enum step send_now(struct connection *connection, struct delivery *delive
 }
 
 static enum step send_through_hooks(struct connection *connection, struct delivery *delivery,
-                                    const char **why)
+                                    enum drop_reason *why)
 {
     if (!chain_takes_message_out(connection->client))
         return send_now(connection, delivery);
     struct message *original = delivery->message;
     struct message *changed = NULL;
     if (!message_out(connection->client, original, delivery->qos, &changed)) {
-        *why = "a message_out hook dropped it";
+        *why = DROP_HOOK;
         return STEP_DROPPED;
     }
     if (!changed)
@@ -153,20 +168,20 @@ static enum step send_through_hooks(struct connection *connection, struct delive
 }
 
 /** One message, whose turn it is. Borrows the message; on STEP_SENT with QoS 1 and 2 `more` is taken, too. */
-static enum step deliver_one(struct connection *connection, struct delivery *delivery, const char **why)
+static enum step deliver_one(struct connection *connection, struct delivery *delivery, enum drop_reason *why)
 {
     uint64_t expires = delivery->message->expires_ms;
-    *why = "the message has expired";
+    *why = DROP_EXPIRED;
     if (expires && expires < connection->stream.worker->now_ms)
         return STEP_DROPPED;
     if (!has_room(connection, delivery) || stream_is_full(&connection->stream))
         return STEP_WAIT;
     enum step step = check_read(connection, delivery);
     if (step != STEP_SENT) {
-        *why = "not authorized";
+        *why = DROP_NOT_AUTHORIZED;
         return step;
     }
-    *why = "larger than the client's Maximum Packet Size";
+    *why = DROP_TOO_LARGE;
     return send_through_hooks(connection, delivery, why);
 }
 
@@ -182,20 +197,23 @@ static bool enqueue(struct broker_worker *here, struct session *session, struct 
         most = client_max_queued(connection->client);
     if (session->queue.count >= most ||
         queue_bytes(&session->queue) + message_weight(delivery->message) > limits->queued_bytes) {
-        deliver_drop(here, session, delivery, "the session's queue is full");
+        deliver_drop(here, session, delivery, DROP_QUEUE_FULL);
         return true;
     }
     if (broker_is_full(here->broker)) {
-        deliver_drop(here, session, delivery, "limits.memory is reached");
+        deliver_drop(here, session, delivery, DROP_MEMORY_LIMIT);
         return true;
     }
     if (delivery_keep(delivery)) {
-        if (queue_push(&session->queue, delivery))
+        if (queue_push(&session->queue, delivery)) {
+            counter_add(here->counters, COUNTER_QUEUED, 1);
+            counter_add(here->counters, COUNTER_QUEUED_BYTES, message_weight(delivery->message));
             return true;
+        }
         message_unref(delivery->message);
     }
     if (delivery->qos == 0)
-        note_dropped(here, session, delivery, "out of memory");
+        note_dropped(here, session, delivery, DROP_OUT_OF_MEMORY);
     free(delivery->more);
     delivery->more = NULL;
     return delivery->qos == 0;
@@ -206,13 +224,13 @@ bool deliver(struct broker_worker *here, struct session *session, struct deliver
     struct connection *connection = session->connection;
     if (!connection || connection->state != STATE_ONLINE) {
         if (delivery->qos == 0)
-            deliver_drop(here, session, delivery, "the client is not connected");
+            deliver_drop(here, session, delivery, DROP_NOT_CONNECTED);
         return delivery->qos == 0 || enqueue(here, session, delivery);
     }
     if (session_has_waiting(session) || connection->read_check || connection->resend_left > 0)
         return enqueue(here, session, delivery);
     bool kept = true;
-    const char *why;
+    enum drop_reason why;
     switch (deliver_one(connection, delivery, &why)) {
     case STEP_SENT:
         if (delivery->qos == 0)
@@ -265,6 +283,14 @@ static bool front_of(struct connection *connection, struct delivery *front)
     return true;
 }
 
+struct delivery deliver_take(struct broker_worker *here, struct session *session)
+{
+    struct delivery delivery = queue_pop(&session->queue);
+    counter_add(here->counters, COUNTER_QUEUED, 0 - UINT64_C(1));
+    counter_add(here->counters, COUNTER_QUEUED_BYTES, 0 - message_weight(delivery.message));
+    return delivery;
+}
+
 static void remove_front(struct connection *connection, struct delivery *front)
 {
     struct delivery taken;
@@ -272,7 +298,7 @@ static void remove_front(struct connection *connection, struct delivery *front)
     if (connection->front_is_replay)
         session_next_replay(connection->session, &taken);
     else
-        taken = queue_pop(&connection->session->queue);
+        taken = deliver_take(connection_worker(connection), connection->session);
     taken.more = front->more;
     delivery_clear(&taken);
 }
@@ -294,8 +320,9 @@ static void resend(struct connection *connection)
             reply_ack(connection, MQTT_PUBREL, packet_id, MQTT_SUCCESS, (struct str){0});
         } else if (transmit_publish(connection, &entry->delivery, packet_id, true) == TRANSMIT_TOO_LARGE) {
             note_dropped(connection_worker(connection), connection->session, &entry->delivery,
-                         "larger than the client's Maximum Packet Size");
+                         DROP_TOO_LARGE);
             window_done(window, entry);
+            counter_add(connection_worker(connection)->counters, COUNTER_INFLIGHT, 0 - UINT64_C(1));
             cursor = 0; // places have moved
         }
     }
@@ -335,7 +362,7 @@ void deliver_waiting(struct connection *connection)
     struct delivery front;
     int budget = SLICE;
     while (connection->resend_left == 0 && budget-- > 0 && front_of(connection, &front)) {
-        const char *why;
+        enum drop_reason why;
         enum step step = deliver_one(connection, &front, &why);
         if (step == STEP_WAIT)
             break;

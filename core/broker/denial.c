@@ -46,8 +46,11 @@ uint8_t denial_reason(const struct outcome *outcome, uint8_t type)
     return given >= 0x80 && mqtt_reason_allowed_from(false, type, given) ? given : MQTT_NOT_AUTHORIZED;
 }
 
-void log_denial(struct client *client, const char *access, struct str topic, const struct outcome *outcome)
+void log_denial(struct broker_worker *here, struct client *client, enum denied access, struct str topic,
+                const struct outcome *outcome)
 {
+    static const char *const names[DENIED_KINDS] = {"connect", "publish", "subscribe", "deliver", "will"};
+    counter_add(here->counters, COUNTER_DENIED + access, 1);
     const struct noctule_client_info *info = client_info(client);
     struct connection *connection = client_owner(client);
     uint64_t left_out = 0;
@@ -59,7 +62,7 @@ void log_denial(struct client *client, const char *access, struct str topic, con
     log_event(LOG_INFO, "denied", outcome->failed ? "denied: no decision could be made" : "denied",
               LOG_NUM("connection", info->connection_id), LOG_STR("client", field(info->client_id)),
               LOG_STR("user", field(info->username)), LOG_STR("address", field(info->address)),
-              LOG_STR("listener", field(info->listener)), LOG_TEXTF("access", access),
+              LOG_STR("listener", field(info->listener)), LOG_TEXTF("access", names[access]),
               LOG_STR("topic", topic), LOG_TEXTF("plugin", outcome->instance ? outcome->instance : "-"),
               LOG_STR("rule", outcome->reason.length ? outcome->reason : STR("end of chain")));
 }

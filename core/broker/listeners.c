@@ -58,6 +58,21 @@ static bool may_be_told(struct broker_worker *here)
     return log_gate_opens(&here->refused_politely, here->worker->now_ms, REFUSED_PER_SECOND, &ignored);
 }
 
+static void count_accepted(struct broker_worker *here, struct broker_listener *listener, uint8_t refused)
+{
+    static const uint8_t reasons[REFUSALS] = {
+        [REFUSAL_LIMIT] = MQTT_QUOTA_EXCEEDED,
+        [REFUSAL_RATE] = MQTT_CONNECTION_RATE_EXCEEDED,
+        [REFUSAL_ADDRESS] = MQTT_BANNED,
+        [REFUSAL_MEMORY] = MQTT_SERVER_BUSY,
+    };
+    counter_add(here->counters, COUNTER_ACCEPTED, 1);
+    atomic_fetch_add_explicit(&listener->counters->accepted, 1, memory_order_relaxed);
+    for (unsigned i = 0; i < REFUSALS; i++)
+        if (refused == reasons[i])
+            counter_add(here->counters, COUNTER_REFUSED + i, 1);
+}
+
 void listeners_accepted(struct worker *worker, int fd, const char *address, void *argument)
 {
     struct broker_listener *listener = argument;
@@ -67,6 +82,8 @@ void listeners_accepted(struct worker *worker, int fd, const char *address, void
     uint64_t my_limit = atomic_load_explicit(&listener->max_connections, memory_order_relaxed);
     uint64_t limit = here->settings->limits.connections;
     uint8_t refusal = refusal_of(here, listener, address);
+    uint8_t reason = mine >= my_limit || all >= limit ? MQTT_QUOTA_EXCEEDED : refusal;
+    count_accepted(here, listener, reason);
     struct connection *connection = NULL;
     if (mine < my_limit + REFUSED_AT_ONCE && all < limit + REFUSED_AT_ONCE && (!refusal || may_be_told(here)))
         connection = connection_new(here, listener, fd, address);
@@ -76,8 +93,9 @@ void listeners_accepted(struct worker *worker, int fd, const char *address, void
         atomic_fetch_sub_explicit(&listener->broker->connections, 1, memory_order_relaxed);
         return;
     }
+    atomic_fetch_add_explicit(&listener->counters->connections, 1, memory_order_relaxed);
     connection->counted = true;
-    connection->refusal = mine >= my_limit || all >= limit ? MQTT_QUOTA_EXCEEDED : refusal;
+    connection->refusal = reason;
     stream_attach(&connection->stream, worker);
     uint64_t timeout = here->settings->limits.connect_timeout_ms;
     connection_set_deadline(connection, refusal && timeout > LINGER_MS ? LINGER_MS : timeout);
@@ -130,6 +148,7 @@ static struct broker_listener *open_one(struct broker *broker, const struct list
     listener->host = str_to_c(str_of(wanted->host));
     listener->port = wanted->port;
     listener->fresh = true;
+    listener->counters = metrics_of_listener(broker, wanted->name);
     struct broker_listener **last = &broker->listeners;
     while (*last)
         last = &(*last)->next;

@@ -188,7 +188,9 @@ static void refuse(struct connection *connection, const struct outcome *outcome)
     struct client *client = connection->client;
     uint8_t reason =
         denial_reason(outcome, connection->state == STATE_ONLINE ? MQTT_DISCONNECT : MQTT_CONNACK);
-    log_denial(client, "connect", (struct str){0}, outcome);
+    counter_add(connection_worker(connection)->counters,
+                COUNTER_LOGINS + (outcome->failed ? LOGIN_FAILED : LOGIN_DENIED), 1);
+    log_denial(connection_worker(connection), client, DENIED_CONNECT, (struct str){0}, outcome);
     if (chain_takes_event(client, NOCTULE_EVENT_LOGIN_FAILED)) {
         struct noctule_event event = {.event = NOCTULE_EVENT_LOGIN_FAILED,
                                       .reason_code = reason,
@@ -272,6 +274,12 @@ static void login_again(struct connection *connection)
     login_begin(connection);
 }
 
+static void let_in(struct connection *connection, const struct outcome *outcome)
+{
+    counter_add(connection_worker(connection)->counters, COUNTER_LOGINS + LOGIN_ALLOWED, 1);
+    online_start(connection, outcome);
+}
+
 static void login_decided(struct client *client, const struct outcome *outcome, void *argument)
 {
     (void)client;
@@ -282,7 +290,7 @@ static void login_decided(struct client *client, const struct outcome *outcome, 
         if (is_outdated(connection))
             login_again(connection);
         else if (!moves_again(connection))
-            online_start(connection, outcome);
+            let_in(connection, outcome);
         break;
     case NOCTULE_CONTINUE:
         challenge(connection, outcome);

@@ -27,6 +27,7 @@ static struct session *take_over(struct broker_worker *here, struct session *ses
     struct connection *old = session->connection;
     if (old) {
         bool ends = clean_start || session->expiry_s == 0;
+        counter_add(here->counters, COUNTER_TAKEN_OVER, 1);
         tell_session(old, NOCTULE_EVENT_SESSION_TAKEN);
         session->taken_over = true;
         bool publishes_will = session->will && (ends || session->will->delay_s == 0);
@@ -249,6 +250,7 @@ void online_start(struct connection *connection, const struct outcome *outcome)
         connection_fail(connection, MQTT_QUOTA_EXCEEDED, "limits.sessions is reached");
         return;
     }
+    counter_add(here->counters, COUNTER_CLIENTS, 1);
     session->connection = connection;
     session->expiry_s = session_expiry(here, packet);
     connection->session = session;

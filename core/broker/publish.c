@@ -195,7 +195,7 @@ static void refuse(struct connection *connection, struct str topic, uint16_t pac
                    const struct outcome *outcome)
 {
     uint8_t reason = denial_reason(outcome, MQTT_PUBACK);
-    log_denial(connection->client, "publish", topic, outcome);
+    log_denial(connection_worker(connection), connection->client, DENIED_PUBLISH, topic, outcome);
     if (connection->version != MQTT_V5 &&
         connection_worker(connection)->settings->deny_action == SETTINGS_DENY_DISCONNECT) {
         connection_fail(connection, reason, "a publication was denied (deny_action: disconnect)");
@@ -211,13 +211,19 @@ static void refuse(struct connection *connection, struct str topic, uint16_t pac
 
 /* ---- hooks ---- */
 
+static void drop(struct connection *connection, uint16_t packet_id, uint8_t qos)
+{
+    counter_add(connection_worker(connection)->counters, COUNTER_DROPPED + DROP_HOOK, 1);
+    acknowledge(connection, packet_id, qos, MQTT_SUCCESS, (struct str){0});
+}
+
 static void hooks_done(struct connection *connection, const struct outcome *outcome, struct message *message,
                        uint16_t packet_id, uint8_t qos)
 {
     if (outcome->verdict == NOCTULE_DENY)
         refuse(connection, message->topic, packet_id, qos, outcome);
     else if (outcome->verdict == NOCTULE_DROP)
-        acknowledge(connection, packet_id, qos, MQTT_SUCCESS, (struct str){0});
+        drop(connection, packet_id, qos);
     else
         finish(connection, message, packet_id, qos);
 }
@@ -345,6 +351,8 @@ void publish_receive(struct connection *connection, const struct mqtt_frame *fra
         connection_fail(connection, reason, NULL);
         return;
     }
+    counter_add(connection_worker(connection)->counters, COUNTER_PUBLISH_RECEIVED_BYTES,
+                publish.payload.length);
     if (publish.qos == 2 && packet_ids_has(&connection->session->received, publish.packet_id)) {
         reply_ack(connection, MQTT_PUBREC, publish.packet_id, MQTT_SUCCESS, (struct str){0});
         return;

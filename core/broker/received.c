@@ -119,6 +119,7 @@ static size_t received(struct stream *stream, const uint8_t *data, size_t length
         switch (mqtt_frame_next(data + used, length - used, limit, &frame)) {
         case MQTT_FRAME_READY:
             used += frame.size;
+            counter_add(here->counters, COUNTER_RECEIVED + frame.type, 1);
             handle(connection, &frame);
             if (connection->state == STATE_ONLINE && stream_is_flooded(stream))
                 connection_pause(connection, PAUSE_UNREAD);

@@ -14,11 +14,18 @@ static uint8_t *reserve(struct connection *connection, size_t size)
     return out;
 }
 
+// The packet of `type` in the room that was reserved is complete.
+static void commit(struct connection *connection, uint8_t type, size_t size)
+{
+    stream_commit(&connection->stream, size);
+    counter_add(connection_worker(connection)->counters, COUNTER_SENT + type, 1);
+}
+
 void reply_ping(struct connection *connection)
 {
     uint8_t *out = reserve(connection, 2);
     if (out)
-        stream_commit(&connection->stream, mqtt_encode_ping(out, MQTT_PINGRESP));
+        commit(connection, MQTT_PINGRESP, mqtt_encode_ping(out, MQTT_PINGRESP));
 }
 
 static void fill_reason(struct connection *connection, struct mqtt_ack *ack, struct str told)
@@ -45,7 +52,7 @@ void reply_ack(struct connection *connection, uint8_t type, uint16_t packet_id, 
     size_t size = mqtt_encode_ack(NULL, connection->version, &ack);
     uint8_t *out = reserve(connection, size);
     if (out)
-        stream_commit(&connection->stream, mqtt_encode_ack(out, connection->version, &ack));
+        commit(connection, type, mqtt_encode_ack(out, connection->version, &ack));
 }
 
 // The largest packet that the client takes; it counts from CONNECT on. [v5 3.1.2-24]
@@ -75,7 +82,7 @@ bool reply_connack(struct connection *connection, const struct mqtt_connack *con
         return false;
     uint8_t *out = reserve(connection, size);
     if (out)
-        stream_commit(&connection->stream, mqtt_encode_connack(out, connection->version, &trimmed));
+        commit(connection, MQTT_CONNACK, mqtt_encode_connack(out, connection->version, &trimmed));
     return true;
 }
 
@@ -91,7 +98,7 @@ bool reply_disconnect(struct connection *connection, uint8_t type, const struct 
         return false;
     uint8_t *out = reserve(connection, size);
     if (out)
-        stream_commit(&connection->stream, mqtt_encode_disconnect(out, connection->version, type, &trimmed));
+        commit(connection, type, mqtt_encode_disconnect(out, connection->version, type, &trimmed));
     return true;
 }
 
@@ -106,6 +113,6 @@ void reply_suback(struct connection *connection, uint8_t type, uint16_t packet_i
     }
     uint8_t *out = reserve(connection, size);
     if (out)
-        stream_commit(&connection->stream,
-                      mqtt_encode_suback(out, connection->version, type, packet_id, codes, count, NULL));
+        commit(connection, type,
+               mqtt_encode_suback(out, connection->version, type, packet_id, codes, count, NULL));
 }

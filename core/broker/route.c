@@ -132,7 +132,7 @@ static void hand_over(struct broker_worker *here, unsigned target, struct messag
         kept ? batch_reserve(here, target, sizeof *record + count * sizeof *targets) : NULL;
     if (!record) {
         message_unref(kept);
-        here->dropped += count;
+        counter_add(here->counters, COUNTER_DROPPED + DROP_OUT_OF_MEMORY, count);
         here->lost += message->qos > 0;
         log_warn("out of memory: a message for %zu subscribers is lost", count);
         return;
@@ -293,7 +293,7 @@ void route_to_group(struct broker_worker *here, struct delivery *delivery, uint6
 static void note_not_retained(struct broker_worker *here, struct str topic)
 {
     uint64_t left_out;
-    here->dropped++;
+    counter_add(here->counters, COUNTER_NOT_RETAINED, 1);
     if (log_gate_opens(&here->not_retained, here->worker->now_ms, 1, &left_out))
         log_event(LOG_WARN, "not_retained",
                   "limits.retained_messages, retained_bytes or memory is reached: a message is not retained",

@@ -9,6 +9,7 @@
 #include "config/settings.h"
 #include "core/broker/broker.h"
 #include "core/base/map.h"
+#include "core/broker/counters.h"
 #include "core/mqtt/packet.h"
 #include "core/net/listener.h"
 #include "core/net/stream.h"
@@ -51,6 +52,7 @@ struct broker_listener {
     bool stays;          ///< is in the configuration in force, or, during a reload, in the new one
     atomic_bool leaving; ///< its connections are being ended
     bool fresh;          ///< during a reload: was opened for it
+    struct listener_counters *counters;
     _Atomic uint64_t connections;
     _Atomic uint64_t max_connections;
     _Atomic uint64_t connect_rate; ///< connections a second; 0: any number
@@ -61,7 +63,9 @@ struct broker_listener {
 struct broker {
     struct worker *workers;
     unsigned worker_count;
-    struct broker_worker *states; ///< one per worker
+    struct broker_worker *states;                        ///< one per worker
+    struct counters *counters;                           ///< one per worker
+    struct listener_counters *_Atomic listener_counters; ///< the main thread adds, any thread reads
     struct subscriptions *subscriptions;
     struct retained *retained;
     struct addresses *addresses;
@@ -85,6 +89,7 @@ struct route_batch;
 struct broker_worker {
     struct broker *broker;
     struct worker *worker;
+    struct counters *counters;       ///< its own of broker->counters
     const struct settings *settings; ///< of the generation in force here
     struct sessions sessions;
     struct connection *connections; ///< all of this worker's
@@ -110,7 +115,6 @@ struct broker_worker {
     struct log_gate not_retained;
     struct log_gate refused_politely; ///< connections that get a CONNACK with the reason
     struct log_gate refusals;         ///< lines about them
-    uint64_t dropped;                 ///< messages that a full queue or a limit cost
     uint64_t lost; ///< messages of QoS 1 and 2 for which there was no memory: not to be acknowledged
 };
 
@@ -239,6 +243,8 @@ void connection_resume(struct connection *connection, enum pause_reason reason);
 void connection_set_deadline(struct connection *connection, uint64_t after_ms);
 void connection_start_keep_alive(struct connection *connection);
 void session_end(struct broker_worker *here, struct session *session, bool expired);
+/** What the session holds will be freed with it: takes it out of the counters. */
+void session_uncount(struct broker_worker *here, const struct session *session);
 void session_timer_expired(struct wheel_timer *timer, void *context);
 
 /* received.c */
@@ -305,7 +311,10 @@ bool deliver(struct broker_worker *here, struct session *session, struct deliver
 /** Sends what waits, as far as window, socket and checks let it. */
 void deliver_waiting(struct connection *connection);
 void deliver_drop(struct broker_worker *here, struct session *session, struct delivery *delivery,
-                  const char *why);
+                  enum drop_reason why);
+
+/** Takes the oldest out of the session's queue, which is not empty. */
+struct delivery deliver_take(struct broker_worker *here, struct session *session);
 
 /* transmit.c */
 enum transmit_result { TRANSMITTED, TRANSMIT_TOO_LARGE, TRANSMIT_FAILED };
@@ -334,6 +343,8 @@ void rate_forget(struct connection *connection);
 /* ceiling.c */
 /** Main thread, a few times a second: looks whether limits.memory is reached. */
 void ceiling_watch(struct broker *broker);
+/** Any thread: memory that the process occupies. */
+uint64_t ceiling_resident_bytes(void);
 /** Any worker: whether something new has to be refused for lack of memory. Cheap while there is no limit. */
 bool broker_is_full(const struct broker *broker);
 
@@ -351,7 +362,8 @@ bool log_gate_opens(struct log_gate *gate, uint64_t now_ms, uint32_t per_second,
 /** The code of a denial in a packet of `type`: the plugin's, where the standard has it there. */
 uint8_t denial_reason(const struct outcome *outcome, uint8_t type);
 /** One line; a client that causes them faster than a person could read gets a line about their number. */
-void log_denial(struct client *client, const char *access, struct str topic, const struct outcome *outcome);
+void log_denial(struct broker_worker *here, struct client *client, enum denied access, struct str topic,
+                const struct outcome *outcome);
 /** The connection ends: tells of denials that were left out. */
 void log_denials_left_out(struct connection *connection);
 /** A message that the client with this id does not get; `connection` is NULL while it is away. */
@@ -394,6 +406,17 @@ void reload_switch(struct broker_worker *here, void *generation);
 
 /* upcalls.c */
 extern const struct plugin_upcalls broker_upcalls;
+
+/* metrics.c; main thread */
+/** The counters of a listener's name, made when it has none yet. */
+struct listener_counters *metrics_of_listener(struct broker *broker, const char *name);
+/** Frees them, once no listener is left. */
+void metrics_forget_listeners(struct broker *broker);
+/** From here on, until metrics_close, what is counted can be read. Between start and stop of the workers. */
+void metrics_open(struct broker *broker);
+void metrics_close(void);
+/** Any thread: the `metrics` of struct plugin_upcalls. Nothing while they are not open. */
+void metrics_tell(noctule_metric_fn function, void *argument);
 
 /* assembly.c */
 /**

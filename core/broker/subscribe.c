@@ -101,7 +101,7 @@ static void note_answer(struct subscribe_item *item, const struct outcome *outco
     item->covered = outcome->verdict == NOCTULE_ALLOW && outcome->covers_delivery;
     if (outcome->verdict == NOCTULE_ALLOW)
         return;
-    log_denial(connection->client, "subscribe", item->filter, outcome);
+    log_denial(connection_worker(connection), connection->client, DENIED_SUBSCRIBE, item->filter, outcome);
     item->code = denial_reason(outcome, MQTT_SUBACK);
 }
 

@@ -185,6 +185,9 @@ enum transmit_result transmit_publish(struct connection *connection, const struc
     if (!large)
         out = put_bytes(out, message->payload);
     stream_commit(&connection->stream, (size_t)(out - start));
+    struct counters *counters = connection_worker(connection)->counters;
+    counter_add(counters, COUNTER_SENT + MQTT_PUBLISH, 1);
+    counter_add(counters, COUNTER_PUBLISH_SENT_BYTES, message->payload.length);
     if (large && !append_large(connection, message)) {
         stream_abort(&connection->stream);
         return TRANSMIT_FAILED;

@@ -29,4 +29,4 @@ static void publish(struct worker *worker, struct message *message)
 }
 
 const struct plugin_upcalls broker_upcalls = {
-    .disconnect = disconnect, .recheck = recheck, .publish = publish};
+    .disconnect = disconnect, .recheck = recheck, .publish = publish, .metrics = metrics_tell};

@@ -51,7 +51,7 @@ static void message_decided(struct client *client, const struct outcome *outcome
         struct worker *worker = worker_current();
         route_message(worker->owner, message);
     } else if (outcome->verdict == NOCTULE_DENY) {
-        log_denial(client, "will", topic_of(will), outcome);
+        log_denial(worker_current()->owner, client, DENIED_WILL, topic_of(will), outcome);
     }
     message_unref(message);
     will_free(will);
@@ -62,7 +62,7 @@ static void decided(struct client *client, const struct outcome *outcome, void *
     struct will *will = argument;
     struct broker_worker *here = worker_current()->owner;
     if (outcome->verdict != NOCTULE_ALLOW) {
-        log_denial(client, "will", topic_of(will), outcome);
+        log_denial(here, client, DENIED_WILL, topic_of(will), outcome);
         will_free(will);
         return;
     }

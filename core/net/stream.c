@@ -42,6 +42,13 @@ void stream_push(struct stream *stream, struct transport *layer)
     stream->transport = layer;
 }
 
+// Counts what came or went; one thread writes, so this needs no locked instruction.
+static void add_to(_Atomic uint64_t *total, ssize_t bytes)
+{
+    atomic_store_explicit(total, atomic_load_explicit(total, memory_order_relaxed) + (uint64_t)bytes,
+                          memory_order_relaxed);
+}
+
 // What the loop watches the descriptor for follows from the stream's state, here and nowhere else.
 static void update_interest(struct stream *stream)
 {
@@ -260,6 +267,7 @@ static void read_into_scratch(struct stream *stream)
         end_unless_later(stream, n);
         return;
     }
+    add_to(&stream->worker->bytes_read, n);
     size_t length = kept + (size_t)n;
     if (input && length < input->wanted) {
         if (length > input->capacity &&
@@ -297,6 +305,7 @@ static void read_into_input(struct stream *stream)
         end_unless_later(stream, n);
         return;
     }
+    add_to(&stream->worker->bytes_read, n);
     input->length += (uint32_t)n;
     if (input->length >= input->wanted)
         offer(stream, input->data, input->length);
@@ -386,6 +395,7 @@ static bool write_output(struct stream *stream)
             return false;
         }
         if (n > 0) {
+            add_to(&stream->worker->bytes_written, n);
             output_sent(output, (size_t)n);
             output->moved_ms = (uint32_t)stream->worker->now_ms;
         }

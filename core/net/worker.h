@@ -60,8 +60,10 @@ struct worker {
     struct event wake;
     pthread_t thread;
     bool threaded;
-    bool asleep;   ///< nothing has happened yet since the loop waited: now_ms is of before
-    bool stopping; ///< loop ends after this turn; set on the worker's thread
+    bool asleep;                 ///< nothing has happened yet since the loop waited: now_ms is of before
+    bool stopping;               ///< loop ends after this turn; set on the worker's thread
+    _Atomic uint64_t bytes_read; ///< by its streams; written here, read by any thread
+    _Atomic uint64_t bytes_written;
 
     // What other threads touch has a cache line of its own.
     _Alignas(64) pthread_mutex_t mail_lock;

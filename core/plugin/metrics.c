@@ -128,6 +128,7 @@ static void tell_histogram(struct noctule_metric_value *value, const struct cell
     value->buckets = buckets;
     value->bucket_bounds = bucket_bounds;
     value->bucket_count = METRIC_BUCKETS;
+    value->unit = NOCTULE_STRING("microseconds");
     function(value, argument);
 }
 
@@ -158,6 +159,11 @@ void metrics_of_instance(const struct noctule_instance *instance, noctule_metric
         value.value = cells_sum(&instance->cells, i);
         function(&value, argument);
     }
+    value.kind = NOCTULE_GAUGE;
+    value.name = NOCTULE_STRING("pending");
+    value.help = NOCTULE_STRING("decisions put off and not answered yet");
+    value.value = cells_sum(&instance->cells, INSTANCE_PENDING);
+    function(&value, argument);
     value.name = NOCTULE_STRING("hook_duration");
     value.help = NOCTULE_STRING("how long hooks ran, in microseconds");
     tell_histogram(&value, &instance->cells, INSTANCE_DURATION, function, argument);

@@ -42,8 +42,10 @@ enum instance_counter {
     COUNT_REUSED,
     COUNT_SHARED,
     INSTANCE_COUNTERS,
+    /** Not a counter: requests that are put off now. */
+    INSTANCE_PENDING = INSTANCE_COUNTERS,
     /** The histogram of how long hooks ran begins here. */
-    INSTANCE_DURATION = INSTANCE_COUNTERS,
+    INSTANCE_DURATION,
     INSTANCE_CELLS = INSTANCE_DURATION + METRIC_HISTOGRAM_CELLS,
 };
 

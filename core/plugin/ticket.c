@@ -92,11 +92,12 @@ struct ticket *ticket_new(struct noctule_worker *worker, const struct entry *ent
         ticket->next->link = &ticket->next;
     table.tickets = ticket;
     table.pending++;
+    ticket->entry = entry;
+    cells_add(&entry->instance->cells, INSTANCE_PENDING, 1);
     pthread_mutex_unlock(&table.lock);
     atomic_init(&ticket->state, TICKET_WAITING);
     atomic_init(&ticket->references, 2);
     ticket->worker = worker;
-    ticket->entry = entry;
     ticket->generation = generation_ref(entry->generation);
     ticket->began_ns = clock_monotonic_ns();
     return ticket;
@@ -115,6 +116,7 @@ static void slot_give_back(struct slot *slot, bool closed)
     slot->next_free = table.first_free;
     table.first_free = (uint32_t)(slot - table.slots);
     table.pending--;
+    cells_add(&ticket->entry->instance->cells, INSTANCE_PENDING, -1);
 }
 
 // The slot a handle names, when it is or was that slot's; under the lock.

@@ -7,32 +7,46 @@
 
 #include "core/base/memory.h"
 
-// Bytes alive are counted per thread, so that workers do not fight over one cache line, and summed when asked
-// for. A thread may free what another one made: single counters wrap around, their sum does not. Threads past
-// the last private counter share it.
+// What is alive is counted per thread, so that workers do not fight over one cache line, and summed when
+// asked for. A thread may free what another one made: single counters wrap around, their sum does not.
+// Threads past the last private counter share it.
 enum { COUNTERS = 64, COUNTER_SHARED = COUNTERS - 1 };
 
 struct counter {
     alignas(64) _Atomic uint64_t bytes;
+    _Atomic uint64_t messages;
 };
 
 static struct counter counters[COUNTERS];
 static _Atomic uint32_t threads_counted;
 static _Thread_local uint32_t counter_of_thread; ///< 1 + index, 0: none yet
 
-static void bytes_add(uint64_t difference)
+static void add(_Atomic uint64_t *value, uint64_t difference, bool shared)
+{
+    if (shared)
+        atomic_fetch_add_explicit(value, difference, memory_order_relaxed);
+    else
+        atomic_store_explicit(value, atomic_load_explicit(value, memory_order_relaxed) + difference,
+                              memory_order_relaxed);
+}
+
+static void alive_add(uint64_t messages, uint64_t bytes)
 {
     if (counter_of_thread == 0) {
         uint32_t thread = atomic_fetch_add_explicit(&threads_counted, 1, memory_order_relaxed);
         counter_of_thread = 1 + (thread < COUNTER_SHARED ? thread : COUNTER_SHARED);
     }
     uint32_t index = counter_of_thread - 1;
-    _Atomic uint64_t *bytes = &counters[index].bytes;
-    if (index == COUNTER_SHARED)
-        atomic_fetch_add_explicit(bytes, difference, memory_order_relaxed);
-    else
-        atomic_store_explicit(bytes, atomic_load_explicit(bytes, memory_order_relaxed) + difference,
-                              memory_order_relaxed);
+    add(&counters[index].messages, messages, index == COUNTER_SHARED);
+    add(&counters[index].bytes, bytes, index == COUNTER_SHARED);
+}
+
+uint64_t message_count_alive(void)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < COUNTERS; i++)
+        sum += atomic_load_explicit(&counters[i].messages, memory_order_relaxed);
+    return sum;
 }
 
 uint64_t message_bytes_alive(void)
@@ -73,13 +87,13 @@ struct message *message_new(const struct message *from)
     message->properties = append(&end, from->properties);
     message->payload = append(&end, from->payload);
     atomic_init(&message->references, 1);
-    bytes_add(message_weight(message));
+    alive_add(1, message_weight(message));
     return message;
 }
 
 static void message_free(struct message *message)
 {
-    bytes_add(0 - message_weight(message));
+    alive_add(0 - UINT64_C(1), 0 - message_weight(message));
     free(message);
 }
 

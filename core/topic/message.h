@@ -60,7 +60,8 @@ static inline uint64_t message_weight(const struct message *message)
     return sizeof *message + message->topic.length + message->payload.length + message->properties.length;
 }
 
-/** Bytes of all owned messages alive in this process (for statistics). */
+/** Number and bytes of all owned messages alive in this process (for statistics). */
+uint64_t message_count_alive(void);
 uint64_t message_bytes_alive(void);
 
 #endif

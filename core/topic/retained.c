@@ -1,6 +1,7 @@
 #include "core/topic/retained.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "core/base/memory.h"
@@ -10,8 +11,8 @@ struct retained {
     pthread_rwlock_t lock;
     struct retained_tree tree;
     struct table_position sweep; ///< where retained_expire goes on
-    uint64_t count;
-    uint64_t bytes;
+    _Atomic uint64_t count;      ///< written under the lock, read without
+    _Atomic uint64_t bytes;
     uint64_t expiring; ///< messages that will expire some day
 };
 
@@ -47,19 +48,24 @@ static bool has_expired(const struct message *message, uint64_t now_ms)
     return message->expires_ms != 0 && message->expires_ms <= now_ms;
 }
 
+// Under the lock, so that one thread writes at a time.
+static void index_add(struct retained *index, uint64_t count, uint64_t bytes)
+{
+    atomic_store_explicit(&index->count, index->count + count, memory_order_relaxed);
+    atomic_store_explicit(&index->bytes, index->bytes + bytes, memory_order_relaxed);
+}
+
 // Puts `message` (NULL: nothing) in the place of what `node` has, and returns that.
 static struct message *node_exchange(struct retained *index, struct retained_node *node,
                                      struct message *message)
 {
     struct message *before = node->message;
     if (before) {
-        index->count--;
-        index->bytes -= message_weight(before);
+        index_add(index, 0 - UINT64_C(1), 0 - message_weight(before));
         index->expiring -= before->expires_ms != 0;
     }
     if (message) {
-        index->count++;
-        index->bytes += message_weight(message);
+        index_add(index, 1, message_weight(message));
         index->expiring += message->expires_ms != 0;
     }
     node->message = message;
@@ -180,12 +186,10 @@ void retained_expire(struct retained *index, uint64_t now_ms, size_t budget)
     pthread_rwlock_unlock(&index->lock);
 }
 
+// Without the lock, so that whoever reads it keeps nobody waiting.
 uint64_t retained_count(struct retained *index, uint64_t *bytes)
 {
-    pthread_rwlock_rdlock(&index->lock);
-    uint64_t count = index->count;
     if (bytes)
-        *bytes = index->bytes;
-    pthread_rwlock_unlock(&index->lock);
-    return count;
+        *bytes = atomic_load_explicit(&index->bytes, memory_order_relaxed);
+    return atomic_load_explicit(&index->count, memory_order_relaxed);
 }

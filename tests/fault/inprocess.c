@@ -74,6 +74,7 @@ void inprocess_start(struct inprocess *house, const char *yaml, const struct noc
     listener->broker = broker;
     listener->name = str_to_c(STR("default"));
     listener->stays = true;
+    listener->counters = metrics_of_listener(broker, "default");
     atomic_store(&listener->max_connections, broker->settings->listeners[0].max_connections);
     broker->listeners = listener;
 

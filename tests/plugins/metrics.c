@@ -24,9 +24,17 @@ static int32_t init(const struct noctule_host *given, struct noctule_instance *i
 static void print(const struct noctule_metric_value *metric, void *argument)
 {
     const struct metrics *metrics = argument;
-    say(metrics->instance, "metric %.*s/%.*s kind %u value %lld total %llu", ARG(metric->instance),
+    char labels[256] = "";
+#if NOCTULE_ABI_MINOR >= 1
+    for (size_t i = 0; i < metric->label_count; i++) {
+        size_t used = strlen(labels);
+        snprintf(labels + used, sizeof labels - used, " %.*s=%.*s", ARG(metric->labels[i].name),
+                 ARG(metric->labels[i].value));
+    }
+#endif
+    say(metrics->instance, "metric %.*s/%.*s kind %u value %lld total %llu%s.", ARG(metric->instance),
         ARG(metric->name), (unsigned)metric->kind, (long long)metric->value,
-        (unsigned long long)metric->total);
+        (unsigned long long)metric->total, labels);
 }
 
 static noctule_verdict message_in(const struct noctule_context *context, struct noctule_message *message)

@@ -280,6 +280,12 @@ struct noctule_publication {
 #define NOCTULE_GAUGE     1u
 #define NOCTULE_HISTOGRAM 2u /* of microseconds */
 
+/* 1.1: tells metrics of one name apart, as in {listener="tls"}. */
+struct noctule_metric_label {
+    struct noctule_string name;
+    struct noctule_string value;
+};
+
 struct noctule_metric_value {
     uint32_t size;
     uint32_t kind;
@@ -291,6 +297,9 @@ struct noctule_metric_value {
     const uint64_t *buckets;       /* histogram: observations up to the bound of the same index */
     const uint64_t *bucket_bounds; /* microseconds; the last bucket has no bound and is not listed */
     size_t bucket_count;
+    const struct noctule_metric_label *labels; /* 1.1 */
+    size_t label_count;                        /* 1.1 */
+    struct noctule_string unit; /* 1.1: of value, total and bounds: "bytes", "microseconds"; empty: a number */
 };
 
 typedef void (*noctule_client_fn)(const struct noctule_context *context, void *argument);
