@@ -360,6 +360,8 @@ static uint8_t check_connect(const struct connection *connection, const char **w
 static struct client *make_client(struct connection *connection)
 {
     const struct mqtt_connect *packet = &connection->connect->packet;
+    struct transport_facts facts;
+    transport_facts(connection->stream.transport, &connection->stream, &facts);
     struct client_identity identity = {
         .protocol_version = packet->version,
         .clean_start = packet->clean_start,
@@ -370,6 +372,11 @@ static struct client *make_client(struct connection *connection)
                                          : (struct str){0},
         .address = str_of(connection->address),
         .listener = str_of(connection->listener->name),
+        .transport = facts.name,
+        .has_peer = facts.has_credentials,
+        .uid = facts.uid,
+        .gid = facts.gid,
+        .pid = facts.pid,
     };
     struct client *client = client_new(connection->stream.worker, &identity);
     client_set_owner(client, connection);

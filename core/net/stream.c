@@ -36,6 +36,11 @@ void stream_init(struct stream *stream, int fd, const struct stream_events *even
         .fd = fd, .transport = &transport_socket, .events = events, .task = {.run = run_task}};
 }
 
+void stream_is_unix(struct stream *stream)
+{
+    stream->transport = &transport_unix;
+}
+
 void stream_push(struct stream *stream, struct transport *layer)
 {
     layer->below = stream->transport;

@@ -95,6 +95,9 @@ void stream_set_high_mark(size_t high);
 /** Takes the descriptor `fd` (non-blocking), over the bare socket. The stream starts detached. */
 void stream_init(struct stream *stream, int fd, const struct stream_events *events);
 
+/** Says that the descriptor is one of a unix socket. Before any layer is put on top of it. */
+void stream_is_unix(struct stream *stream);
+
 /** Puts a layer on top of those that are there, and takes it: it is closed with the stream. Before the stream
  * is attached for the first time, the lowest layer first. */
 void stream_push(struct stream *stream, struct transport *layer);

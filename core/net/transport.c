@@ -1,5 +1,6 @@
 #include "core/net/transport.h"
 
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -45,6 +46,31 @@ static const struct transport_type socket_type = {
 
 struct transport transport_socket = {.type = &socket_type};
 
+static void unix_facts(const struct transport *transport, const struct stream *stream,
+                       struct transport_facts *facts)
+{
+    (void)transport;
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    if (getsockopt(stream->fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0)
+        return;
+    facts->has_credentials = true;
+    facts->uid = peer.uid;
+    facts->gid = peer.gid;
+    facts->pid = peer.pid;
+}
+
+static const struct transport_type unix_type = {
+    .name = "unix",
+    .read = socket_read,
+    .write = socket_write,
+    .shutdown = socket_shutdown,
+    .close = socket_close,
+    .facts = unix_facts,
+};
+
+struct transport transport_unix = {.type = &unix_type};
+
 const char *transport_why(const struct transport *transport)
 {
     for (; transport; transport = transport->below) {
@@ -55,15 +81,35 @@ const char *transport_why(const struct transport *transport)
     return NULL;
 }
 
+static void gather_facts(const struct transport *transport, const struct stream *stream,
+                         struct transport_facts *facts)
+{
+    if (transport->below)
+        gather_facts(transport->below, stream, facts);
+    if (transport->type->facts)
+        transport->type->facts(transport, stream, facts);
+}
+
+static bool has_layer(const struct transport *transport, const char *name)
+{
+    for (; transport; transport = transport->below)
+        if (strcmp(transport->type->name, name) == 0)
+            return true;
+    return false;
+}
+
 void transport_facts(const struct transport *transport, const struct stream *stream,
                      struct transport_facts *facts)
 {
-    if (transport->below)
-        transport_facts(transport->below, stream, facts);
+    bool tls = has_layer(transport, "tls");
+    *facts = (struct transport_facts){0};
+    gather_facts(transport, stream, facts);
+    if (has_layer(transport, "websocket"))
+        facts->name = tls ? "wss" : "websocket";
+    else if (tls)
+        facts->name = "tls";
     else
-        *facts = (struct transport_facts){0};
-    if (transport->type->facts)
-        transport->type->facts(transport, stream, facts);
+        facts->name = has_layer(transport, "unix") ? "unix" : "tcp";
 }
 
 void transport_close(struct transport *transport, struct stream *stream)

@@ -15,6 +15,7 @@ struct transport;
 
 /** What the layers know of the peer. Every string is NUL-terminated; NULL: not known. */
 struct transport_facts {
+    const char *name;             ///< "tcp", "tls", "websocket", "wss" or "unix": a constant, never NULL
     const char *address;          ///< of the client, where a trusted proxy tells it; NULL: the socket's own
     const char *tls_version;      ///< such as "TLSv1.3"; NULL: the bytes are not encrypted
     const char *psk_identity;     ///< that the peer has proved, with TLS-PSK
@@ -94,6 +95,9 @@ struct transport {
  * streams, costs none of them any memory. */
 extern struct transport transport_socket;
 
+/** The same for unix sockets, whose peers have credentials; see stream_is_unix. */
+extern struct transport transport_unix;
+
 static inline ssize_t transport_read(struct transport *transport, struct stream *stream, void *buffer,
                                      size_t size)
 {
@@ -132,7 +136,7 @@ static inline bool transport_wants_write(const struct transport *transport)
 /** The words of the uppermost layer that has failed, or NULL. */
 const char *transport_why(const struct transport *transport);
 
-/** What all layers know. */
+/** What all layers know. A layer named "websocket" or "tls" gives the whole its name. */
 void transport_facts(const struct transport *transport, const struct stream *stream,
                      struct transport_facts *facts);
 

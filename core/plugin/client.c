@@ -123,7 +123,12 @@ struct client *client_new(struct worker *worker, const struct client_identity *i
     struct noctule_client_info info = {.size = sizeof info,
                                        .protocol_version = identity->protocol_version,
                                        .clean_start = identity->clean_start,
-                                       .keep_alive = identity->keep_alive};
+                                       .keep_alive = identity->keep_alive,
+                                       .transport = string_of(str_of(identity->transport)),
+                                       .has_peer = identity->has_peer,
+                                       .uid = identity->uid,
+                                       .gid = identity->gid,
+                                       .pid = identity->pid};
     struct text_field fields[TEXT_FIELDS];
     text_fields(fields, &info, identity);
     size_t bytes = 0;

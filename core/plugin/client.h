@@ -28,6 +28,11 @@ struct client_identity {
     struct str certificate_common_name;
     struct str certificate_subject;
     struct str certificate_pem;
+    const char *transport; ///< not copied: a constant; NULL: none
+    bool has_peer;         ///< the three below hold
+    uint32_t uid;
+    uint32_t gid;
+    int32_t pid;
 };
 
 /** A fresh connection id of this worker: for the log lines of a connection that never becomes a client. */

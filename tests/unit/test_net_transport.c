@@ -496,6 +496,48 @@ START_TEST(facts_of_all_layers)
 }
 END_TEST
 
+START_TEST(names_of_stacks)
+{
+    static const struct transport_type tls = {.name = "tls", .close = layer_close};
+    static const struct transport_type websocket = {.name = "websocket", .close = layer_close};
+    static const struct {
+        const struct transport_type *first;
+        const struct transport_type *second;
+        const char *name;
+    } stacks[] = {{&tls, NULL, "tls"}, {&websocket, NULL, "websocket"}, {&tls, &websocket, "wss"}};
+    struct side *side = side_new();
+    struct transport_facts facts;
+    transport_facts(side->stream.transport, &side->stream, &facts);
+    ck_assert_str_eq(facts.name, "tcp");
+    ck_assert(!facts.has_credentials);
+    lower = (struct layer){.transport.type = stacks[_i].first};
+    upper = (struct layer){.transport.type = stacks[_i].second};
+    stream_push(&side->stream, &lower.transport);
+    if (stacks[_i].second)
+        stream_push(&side->stream, &upper.transport);
+    transport_facts(side->stream.transport, &side->stream, &facts);
+    ck_assert_str_eq(facts.name, stacks[_i].name);
+    stream_destroy(&side->stream);
+    side_free(side);
+}
+END_TEST
+
+START_TEST(peer_of_a_unix_socket)
+{
+    struct side *side = side_new(); // one end of a socketpair, which this process has made
+    stream_is_unix(&side->stream);
+    struct transport_facts facts;
+    transport_facts(side->stream.transport, &side->stream, &facts);
+    ck_assert_str_eq(facts.name, "unix");
+    ck_assert(facts.has_credentials);
+    ck_assert_uint_eq(facts.uid, geteuid());
+    ck_assert_uint_eq(facts.gid, getegid());
+    ck_assert_int_eq(facts.pid, getpid());
+    stream_destroy(&side->stream);
+    side_free(side);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("transport");
@@ -510,6 +552,8 @@ int main(void)
     tcase_add_loop_test(group, layer_fails, 0, 4);
     tcase_add_test(group, layer_holds);
     tcase_add_test(group, facts_of_all_layers);
+    tcase_add_loop_test(group, names_of_stacks, 0, 3);
+    tcase_add_test(group, peer_of_a_unix_socket);
     suite_add_tcase(suite, group);
     return run_suite(suite);
 }

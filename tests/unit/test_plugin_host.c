@@ -564,6 +564,32 @@ START_TEST(the_last_reference_may_go_on_another_thread)
 }
 END_TEST
 
+START_TEST(what_is_known_of_the_transport)
+{
+    fixture_start("plugins: []\n");
+    struct client_identity identity = {.client_id = STR("c"),
+                                       .listener = STR("default"),
+                                       .transport = "unix",
+                                       .has_peer = true,
+                                       .uid = 1000,
+                                       .gid = 100,
+                                       .pid = 77};
+    struct client *client = client_new(fixture.worker, &identity);
+    const struct noctule_client_info *info = client_info(client);
+    ck_assert_uint_eq(info->size, sizeof *info);
+    ck_str(str_from(info->transport), "unix");
+    ck_assert(info->has_peer != 0);
+    ck_assert_uint_eq(info->uid, 1000);
+    ck_assert_uint_eq(info->gid, 100);
+    ck_assert_int_eq(info->pid, 77);
+    drop(client);
+    client = a_client("d", "u");
+    ck_assert_ptr_null(client_info(client)->transport.data);
+    ck_assert_uint_eq(client_info(client)->has_peer, 0);
+    drop(client);
+}
+END_TEST
+
 START_TEST(many_clients_are_found)
 {
     enum { MANY = 1000 };
@@ -597,6 +623,7 @@ int main(void)
         message_out_verdicts,
         events_go_to_those_who_want_them,
         the_last_reference_may_go_on_another_thread,
+        what_is_known_of_the_transport,
         many_clients_are_found,
         NULL,
     };

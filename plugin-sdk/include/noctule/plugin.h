@@ -108,6 +108,13 @@ struct noctule_client_info {
     struct noctule_string certificate_common_name;
     struct noctule_string certificate_subject; /* RFC 2253 form */
     struct noctule_string certificate_pem;
+    /* 1.1 */
+    struct noctule_string transport; /* "tcp", "tls", "websocket", "wss" or "unix"; data is NULL: none */
+    /* Of the process at the other end of a unix socket, when it connected, as the system knows it. */
+    uint32_t has_peer; /* not 0: the three below hold */
+    uint32_t uid;
+    uint32_t gid;
+    int32_t pid;
 };
 
 /* Passed to every hook first. Good until the hook returns. */
