@@ -320,6 +320,7 @@ static bool walk_ask(struct walk *walk, const struct entry *entry, const struct 
     else
         *opinion = (struct opinion){.verdict = verdict, .answer = request.answer};
     opinion->nanoseconds = nanoseconds;
+    cells_observe(&entry->instance->cells, INSTANCE_DECISION, nanoseconds / 1000);
     return false;
 }
 
@@ -426,6 +427,7 @@ void decisions_resume(struct ticket *ticket, noctule_verdict verdict, const stru
 {
     const struct entry *entry = ticket->entry;
     uint64_t nanoseconds = clock_monotonic_ns() - ticket->began_ns;
+    cells_observe(&entry->instance->cells, INSTANCE_DECISION, nanoseconds / 1000);
     bool learnt = false;
     while (ticket->waiters) {
         struct decision *decision = ticket->waiters;

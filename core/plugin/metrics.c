@@ -167,6 +167,9 @@ void metrics_of_instance(const struct noctule_instance *instance, noctule_metric
     value.name = NOCTULE_STRING("hook_duration");
     value.help = NOCTULE_STRING("how long hooks ran, in microseconds");
     tell_histogram(&value, &instance->cells, INSTANCE_DURATION, function, argument);
+    value.name = NOCTULE_STRING("decision_duration");
+    value.help = NOCTULE_STRING("how long decisions took, the waiting for an answer included");
+    tell_histogram(&value, &instance->cells, INSTANCE_DECISION, function, argument);
     for (const struct noctule_metric *metric = instance->metrics; metric; metric = metric->next) {
         value = (struct noctule_metric_value){
             .size = sizeof value, .kind = metric->kind, .instance = {owner.data, owner.length}};

@@ -46,7 +46,9 @@ enum instance_counter {
     INSTANCE_PENDING = INSTANCE_COUNTERS,
     /** The histogram of how long hooks ran begins here. */
     INSTANCE_DURATION,
-    INSTANCE_CELLS = INSTANCE_DURATION + METRIC_HISTOGRAM_CELLS,
+    /** And that of how long decisions took, what was put off included. */
+    INSTANCE_DECISION = INSTANCE_DURATION + METRIC_HISTOGRAM_CELLS,
+    INSTANCE_CELLS = INSTANCE_DECISION + METRIC_HISTOGRAM_CELLS,
 };
 
 /** A metric that a plugin made; see noctule_host.metric_new. */

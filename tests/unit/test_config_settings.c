@@ -439,8 +439,8 @@ START_TEST(the_default)
     ck_assert_str_eq(settings->listeners[0].host, "127.0.0.1");
     ck_assert_uint_eq(settings->listeners[0].port, 1883);
     ck_assert(!settings->allow_anonymous);
-    ck_assert_uint_eq(settings->plugin_count, 2);
-    ck_assert_uint_eq(settings->listeners[0].chain_count, 2);
+    ck_assert_uint_eq(settings->plugin_count, 3);
+    ck_assert_uint_eq(settings->listeners[0].chain_count, 3);
     const char *path = NULL;
     ck_assert_str_eq(settings->plugins[0].module, "file-auth");
     ck_assert_int_eq(config_path(settings->plugins[0].config, "password_file", &path, &found), CONFIG_FOUND);
