@@ -5,6 +5,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,14 +16,15 @@
 #include "core/net/stream.h"
 
 enum {
-    ACCEPTS_PER_TURN = 64,
+    ACCEPTS_PER_TURN = 16,
     PAUSE_MS = 200, // after the process ran out of descriptors
     BACKLOG = 4096,
+    LISTENER_INTEREST = WATCH_READ | WATCH_SHARED, // one connection wakes one worker
 };
 
 struct listener_worker {
     struct wheel_timer pause; // first: found again from the timer
-    struct event event;
+    struct watch watch;
     struct listener *listener;
     struct worker *worker;
     accepted_fn *accepted;
@@ -121,14 +123,15 @@ const char *listener_address(const struct listener *listener)
 static void pause_over(struct wheel_timer *timer, void *context)
 {
     (void)context;
-    event_add(&((struct listener_worker *)timer)->event, NULL);
+    struct listener_worker *here = (struct listener_worker *)timer;
+    watch_change(&here->worker->poller, &here->watch, LISTENER_INTEREST);
 }
 
 // Out of descriptors or memory, or something unheard of: the waiting connections stay in the backlog,
 // accepting goes on a little later.
 static void pause_accepting(struct listener_worker *here, int why)
 {
-    event_del(&here->event);
+    watch_change(&here->worker->poller, &here->watch, 0);
     wheel_start(&here->worker->wheel, &here->pause, here->worker->now_ms + PAUSE_MS, pause_over);
     if (atomic_fetch_add(&pauses, 1) % 25 == 0)
         log_warn("cannot accept connections on %s: %s; trying again every %d ms", here->listener->address,
@@ -146,15 +149,25 @@ static bool is_of_connection(int error)
     return false;
 }
 
-static void ready(evutil_socket_t fd, short what, void *argument)
+// The kernel wakes the first of the workers that sleep, in the order in which they came to the socket: who
+// has accepted goes to the end of the line, so that the others have their turns.
+static void go_behind(struct listener_worker *here)
+{
+    if (here->worker->count == 1 || here->watch.interest == 0)
+        return;
+    watch_change(&here->worker->poller, &here->watch, 0);
+    watch_change(&here->worker->poller, &here->watch, LISTENER_INTEREST);
+}
+
+static void ready(struct watch *watch, unsigned what)
 {
     (void)what;
-    struct listener_worker *here = argument;
-    worker_awake(here->worker);
+    struct listener_worker *here =
+        (struct listener_worker *)((char *)watch - offsetof(struct listener_worker, watch));
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         struct sockaddr_storage peer = {0};
         socklen_t length = sizeof peer;
-        int accepted = accept4(fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int accepted = accept4(watch->fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (accepted >= 0) {
             char address[ADDRESS_TEXT_MAX];
             address_text(&peer, address);
@@ -162,9 +175,10 @@ static void ready(evutil_socket_t fd, short what, void *argument)
         } else if (!is_of_connection(errno)) {
             if (errno != EAGAIN)
                 pause_accepting(here, errno);
-            return;
+            break;
         }
     }
+    go_behind(here);
 }
 
 void listener_attach(struct listener *listener, struct worker *worker, accepted_fn *accepted, void *argument)
@@ -173,8 +187,8 @@ void listener_attach(struct listener *listener, struct worker *worker, accepted_
     *here = (struct listener_worker){
         .listener = listener, .worker = worker, .accepted = accepted, .argument = argument};
     listener->workers[worker->index] = here;
-    event_assign(&here->event, worker->base, listener->fd, EV_READ | EV_PERSIST, ready, here);
-    event_add(&here->event, NULL);
+    here->watch = (struct watch){.ready = ready, .fd = listener->fd};
+    watch_change(&worker->poller, &here->watch, LISTENER_INTEREST);
 }
 
 void listener_detach(struct listener *listener, struct worker *worker)
@@ -182,7 +196,7 @@ void listener_detach(struct listener *listener, struct worker *worker)
     struct listener_worker *here = listener->workers[worker->index];
     if (!here)
         return;
-    event_del(&here->event);
+    watch_change(&here->worker->poller, &here->watch, 0);
     wheel_stop(&here->pause);
     free(here);
     listener->workers[worker->index] = NULL;

@@ -28,12 +28,17 @@ void stream_set_high_mark(size_t high)
 }
 
 static void run_task(struct worker *worker, struct turn_task *task);
-static void socket_ready(evutil_socket_t fd, short what, void *argument);
+static void socket_ready(struct watch *watch, unsigned what);
+static void end(struct stream *stream, int error);
 
 void stream_init(struct stream *stream, int fd, const struct stream_events *events)
 {
     *stream = (struct stream){
-        .fd = fd, .transport = &transport_socket, .events = events, .task = {.run = run_task}};
+        .watch = {.ready = socket_ready, .fd = fd},
+        .transport = &transport_socket,
+        .events = events,
+        .task = {.run = run_task},
+    };
 }
 
 void stream_is_unix(struct stream *stream)
@@ -54,26 +59,29 @@ static void add_to(_Atomic uint64_t *total, ssize_t bytes)
                           memory_order_relaxed);
 }
 
-// What the loop watches the descriptor for follows from the stream's state, here and nowhere else.
+// What the loop should watch the socket for follows from the stream's state, here and nowhere else.
+static unsigned wanted_interest(const struct stream *stream)
+{
+    if (stream->closed)
+        return 0;
+    bool reads = stream->closing ? !stream->ended : !stream->paused && !stream->held && !stream->broken;
+    return (reads ? WATCH_READ : 0U) | (stream->writing ? WATCH_WRITE : 0U);
+}
+
+static void watch_socket(struct stream *stream, unsigned interest)
+{
+    if (!watch_change(&stream->worker->poller, &stream->watch, interest))
+        end(stream, errno);
+}
+
+// A stream that should not be read for now stays watched until its socket really has something: mostly it
+// goes on before, and neither costs a system call.
 static void update_interest(struct stream *stream)
 {
-    uint8_t interest = 0;
-    if (!stream->closed) {
-        if (stream->closing ? !stream->ended : !stream->paused && !stream->held && !stream->broken)
-            interest |= EV_READ;
-        if (stream->writing)
-            interest |= EV_WRITE;
-    }
-    if (interest == stream->interest)
-        return;
-    if (stream->interest)
-        event_del(&stream->event);
-    stream->interest = interest;
-    if (interest == 0)
-        return;
-    event_assign(&stream->event, stream->worker->base, stream->fd, (short)(interest | EV_PERSIST),
-                 socket_ready, stream);
-    event_add(&stream->event, NULL);
+    unsigned interest = wanted_interest(stream);
+    if (!stream->closed)
+        interest |= stream->watch.interest & WATCH_READ;
+    watch_socket(stream, interest);
 }
 
 // From here on nothing is read or written; the owner is told at the end of the turn.
@@ -129,7 +137,7 @@ static void release(struct stream *stream)
         stream->output = NULL;
     }
     transport_close(stream->transport, stream);
-    stream->fd = -1;
+    stream->watch.fd = -1;
 }
 
 static bool has_bytes(const struct stream *stream)
@@ -148,9 +156,7 @@ void stream_attach(struct stream *stream, struct worker *worker)
 
 void stream_detach(struct stream *stream)
 {
-    if (stream->interest)
-        event_del(&stream->event);
-    stream->interest = 0;
+    watch_change(&stream->worker->poller, &stream->watch, 0);
     if (stream->output) {
         output_free(stream->worker->streams, stream->output);
         stream->output = NULL;
@@ -451,21 +457,21 @@ static void tell_drained(struct stream *stream)
     }
 }
 
-static void socket_ready(evutil_socket_t fd, short what, void *argument)
+static void socket_ready(struct watch *watch, unsigned what)
 {
-    (void)fd;
-    struct stream *stream = argument;
-    worker_awake(stream->worker);
-    if (what & EV_WRITE) {
+    struct stream *stream = (struct stream *)((char *)watch - offsetof(struct stream, watch));
+    if (what & WATCH_WRITE) {
         flush(stream);
         tell_drained(stream);
     }
-    if ((what & EV_READ) && !stream->closed) {
-        if (stream->closing)
-            discard(stream);
-        else if (may_read(stream))
-            read_socket(stream);
-    }
+    if (!(what & WATCH_READ) || stream->closed)
+        return;
+    if (stream->closing && !stream->ended)
+        discard(stream);
+    else if (may_read(stream))
+        read_socket(stream);
+    else
+        watch_socket(stream, wanted_interest(stream));
 }
 
 // At the end of a turn, with nothing of the owner's under way.
@@ -616,5 +622,5 @@ void stream_destroy(struct stream *stream)
 {
     free_input(stream);
     transport_close(stream->transport, stream);
-    stream->fd = -1;
+    stream->watch.fd = -1;
 }

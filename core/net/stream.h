@@ -4,7 +4,6 @@
 #ifndef NOCTULE_NET_STREAM_H
 #define NOCTULE_NET_STREAM_H
 
-#include <event2/event_struct.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -69,15 +68,13 @@ struct stream {
     struct output *output;        ///< NULL: nothing to write
     struct stream_linger *linger; ///< while closing
     struct turn_task task;        ///< flush, offer kept bytes or close, at the end of the turn
-    struct event event;
-    int fd;
-    uint8_t interest; ///< EV_READ, EV_WRITE as registered with the loop
-    uint8_t error;    ///< errno of what ended the stream
-    bool paused : 1;  ///< do not read
-    bool writing : 1; ///< waits until the socket takes more
-    bool above : 1;   ///< above the high mark; `drained` will be called
-    bool closing : 1; ///< close once flushed
-    bool ended : 1;   ///< while closing: the peer will send nothing more
+    struct watch watch;           ///< of the socket
+    uint8_t error;                ///< errno of what ended the stream
+    bool paused : 1;              ///< do not read
+    bool writing : 1;             ///< waits until the socket takes more
+    bool above : 1;               ///< above the high mark; `drained` will be called
+    bool closing : 1;             ///< close once flushed
+    bool ended : 1;               ///< while closing: the peer will send nothing more
     bool closed : 1;
     bool receiving : 1; ///< inside `received`
     bool offer : 1;     ///< kept bytes, or bytes in a layer, wait to be offered at the end of the turn

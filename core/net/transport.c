@@ -9,7 +9,7 @@
 static ssize_t socket_read(struct transport *transport, struct stream *stream, void *buffer, size_t size)
 {
     (void)transport;
-    return recv(stream->fd, buffer, size, 0);
+    return recv(stream->watch.fd, buffer, size, 0);
 }
 
 static ssize_t socket_write(struct transport *transport, struct stream *stream, const struct iovec *pieces,
@@ -19,21 +19,21 @@ static ssize_t socket_write(struct transport *transport, struct stream *stream, 
     if (count == 0)
         return 0;
     if (count == 1)
-        return send(stream->fd, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL);
+        return send(stream->watch.fd, pieces->iov_base, pieces->iov_len, MSG_NOSIGNAL);
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)pieces, .msg_iovlen = (size_t)count};
-    return sendmsg(stream->fd, &message, MSG_NOSIGNAL);
+    return sendmsg(stream->watch.fd, &message, MSG_NOSIGNAL);
 }
 
 static int socket_shutdown(struct transport *transport, struct stream *stream)
 {
     (void)transport;
-    return shutdown(stream->fd, SHUT_WR);
+    return shutdown(stream->watch.fd, SHUT_WR);
 }
 
 static void socket_close(struct transport *transport, struct stream *stream)
 {
     (void)transport;
-    close(stream->fd);
+    close(stream->watch.fd);
 }
 
 static const struct transport_type socket_type = {
@@ -52,7 +52,7 @@ static void unix_facts(const struct transport *transport, const struct stream *s
     (void)transport;
     struct ucred peer;
     socklen_t length = sizeof peer;
-    if (getsockopt(stream->fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0)
+    if (getsockopt(stream->watch.fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0)
         return;
     facts->has_credentials = true;
     facts->uid = peer.uid;

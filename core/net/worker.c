@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,20 +14,9 @@
 #include "core/base/memory.h"
 #include "core/net/stream.h"
 
-enum {
-    TIMER_LIMIT_MS = 10000, // an idle worker wakes this often at the latest
-    LOOP_CLOCK_MS = 4,      // the clock of the loop stands behind ours by up to this
-};
+enum { SLEEP_MOST_MS = 10000 }; // an idle worker wakes this often at the latest
 
 static _Thread_local struct worker *current;
-
-void worker_awake(struct worker *worker)
-{
-    if (!worker->asleep)
-        return;
-    worker->asleep = false;
-    worker->now_ms = clock_monotonic_ms();
-}
 
 struct worker *worker_current(void)
 {
@@ -51,7 +41,7 @@ static void wake(struct worker *worker)
     uint64_t one = 1;
     ssize_t n;
     do
-        n = write(worker->wake_fd, &one, sizeof one);
+        n = write(worker->wake.fd, &one, sizeof one);
     while (n < 0 && errno == EINTR);
 }
 
@@ -161,51 +151,30 @@ static bool run_mail(struct worker *worker)
 }
 
 // The descriptor is watched for its edges: every write is one, so its counter need not be read.
-static void woken(evutil_socket_t fd, short what, void *argument)
+static void woken(struct watch *watch, unsigned what)
 {
-    (void)fd;
     (void)what;
-    struct worker *worker = argument;
-    worker_awake(worker);
-    run_mail(worker);
-}
-
-static void timer_fired(evutil_socket_t fd, short what, void *argument)
-{
-    (void)fd;
-    (void)what;
-    struct worker *worker = argument;
-    worker->timer_due_ms = 0;
+    run_mail((struct worker *)((char *)watch - offsetof(struct worker, wake)));
 }
 
 static void end_turn(struct worker *worker)
 {
-    worker->asleep = false;
     worker->now_ms = clock_monotonic_ms();
     wheel_advance(&worker->wheel, worker->now_ms, worker);
     run_tasks(worker);
 }
 
-// The loop's one timer is set anew only when the wheel wants to be called earlier than it is set to.
-static void arm_timer(struct worker *worker)
-{
-    uint64_t due = worker->now_ms + wheel_next(&worker->wheel, worker->now_ms, TIMER_LIMIT_MS);
-    if (worker->timer_due_ms != 0 && worker->timer_due_ms <= due)
-        return;
-    // A little later rather than a little too early, which would cost a second waking.
-    uint64_t after = due - worker->now_ms + (due > worker->now_ms ? LOOP_CLOCK_MS : 0);
-    struct timeval delay = {.tv_sec = (time_t)(after / 1000), .tv_usec = (suseconds_t)(after % 1000 * 1000)};
-    event_add(&worker->timer, &delay);
-    worker->timer_due_ms = due;
-}
-
 void worker_turn(struct worker *worker, bool wait)
 {
     current = worker;
-    arm_timer(worker);
-    worker->asleep = true;
     // What was asked for outside of a turn (before the first one, say) does not wait for something to happen.
-    event_base_loop(worker->base, wait && !has_tasks(worker) ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
+    uint64_t sleep_ms =
+        wait && !has_tasks(worker) ? wheel_next(&worker->wheel, worker->now_ms, SLEEP_MOST_MS) : 0;
+    poller_wait(&worker->poller, (int)sleep_ms);
+    if (worker->poller.count > 0) {
+        worker->now_ms = clock_monotonic_ms();
+        poller_tell(&worker->poller);
+    }
     end_turn(worker);
 }
 
@@ -222,14 +191,9 @@ static void worker_init(struct worker *worker, unsigned index, unsigned count, s
     worker->index = index;
     worker->count = count;
     worker->peers = peers;
-    struct event_config *config = event_config_new();
-    // No EPOLL_USE_CHANGELIST: a descriptor handed to another worker must have left this loop's epoll at
-    // once.
-    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV);
-    worker->base = event_base_new_with_config(config);
-    event_config_free(config);
-    worker->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (!worker->base || worker->wake_fd < 0)
+    worker->wake = (struct watch){.ready = woken, .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+    if (!poller_init(&worker->poller) || worker->wake.fd < 0 ||
+        !watch_change(&worker->poller, &worker->wake, WATCH_READ | WATCH_EDGE))
         log_fatal("cannot make an event loop: %s", strerror(errno));
     worker->now_ms = clock_monotonic_ms();
     wheel_init(&worker->wheel, worker->now_ms);
@@ -242,9 +206,6 @@ static void worker_init(struct worker *worker, unsigned index, unsigned count, s
     pthread_mutex_init(&worker->mail_lock, NULL);
     list_init(&worker->mail);
     worker->streams = stream_pool_new(&worker->wheel);
-    event_assign(&worker->wake, worker->base, worker->wake_fd, EV_READ | EV_PERSIST | EV_ET, woken, worker);
-    event_add(&worker->wake, NULL);
-    event_assign(&worker->timer, worker->base, -1, 0, timer_fired, worker);
 }
 
 struct worker *workers_new(unsigned count)
@@ -335,10 +296,8 @@ void workers_free(struct worker *workers)
     current = NULL;
     for (unsigned i = 0; i < count; i++) {
         struct worker *worker = &workers[i];
-        event_del(&worker->wake);
-        event_del(&worker->timer);
-        event_base_free(worker->base);
-        close(worker->wake_fd);
+        poller_clear(&worker->poller);
+        close(worker->wake.fd);
         pthread_mutex_destroy(&worker->mail_lock);
         stream_pool_free(worker->streams);
         free(worker->outgoing);

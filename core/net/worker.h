@@ -4,14 +4,13 @@
 #ifndef NOCTULE_NET_WORKER_H
 #define NOCTULE_NET_WORKER_H
 
-#include <event2/event.h>
-#include <event2/event_struct.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "core/base/wheel.h"
+#include "core/net/poller.h"
 
 enum { WORKERS_MAX = 255 };
 
@@ -42,8 +41,8 @@ struct worker {
     unsigned index;
     unsigned count;       ///< of all workers
     struct worker *peers; ///< all workers, an array of `count`
-    struct event_base *base;
-    uint64_t now_ms; ///< monotonic, read once per turn, after the wait: see worker_awake
+    struct poller poller;
+    uint64_t now_ms; ///< monotonic, read when the wait is over and once more at the turn's end
     struct wheel wheel;
     void *owner;   ///< per-worker state of the broker
     void *plugins; ///< per-worker state of the plugin host
@@ -55,12 +54,8 @@ struct worker {
     struct post_list *outgoing; ///< posts gathered in this turn, one list per peer
     struct turn_task outgoing_task;
 
-    struct event timer;
-    uint64_t timer_due_ms;
-    struct event wake;
     pthread_t thread;
     bool threaded;
-    bool asleep;                 ///< nothing has happened yet since the loop waited: now_ms is of before
     bool stopping;               ///< loop ends after this turn; set on the worker's thread
     _Atomic uint64_t bytes_read; ///< by its streams; written here, read by any thread
     _Atomic uint64_t bytes_written;
@@ -68,7 +63,7 @@ struct worker {
     // What other threads touch has a cache line of its own.
     _Alignas(64) pthread_mutex_t mail_lock;
     struct post_list mail;
-    int wake_fd;
+    struct watch wake;        ///< an eventfd; others only write to it
     _Atomic uint64_t backlog; ///< posts not yet run, for backpressure
 };
 
@@ -96,9 +91,6 @@ void worker_run(struct worker *worker);
 
 /** One turn of the loop in the calling thread; waits for something to happen when `wait`. */
 void worker_turn(struct worker *worker, bool wait);
-
-/** Called first by whatever the loop calls back: reads the clock once per turn. */
-void worker_awake(struct worker *worker);
 
 /** The worker whose thread this is, or NULL. */
 struct worker *worker_current(void);

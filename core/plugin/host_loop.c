@@ -1,6 +1,9 @@
 // Timers, watches and posted work of plugins on a worker's loop.
+#include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "core/base/clock.h"
 #include "core/base/memory.h"
@@ -21,14 +24,14 @@ struct noctule_timer {
 };
 
 struct noctule_watch {
-    struct event event;
+    struct watch watch;
     struct noctule_watch *next;
     struct noctule_watch **link;
     struct noctule_instance *instance;
     struct noctule_worker *worker;
     noctule_watch_fn function;
     void *argument;
-    int fd;
+    int fd; ///< the plugin's; watch.fd is a copy of it where the plugin has another watch on it already
     uint32_t events;
 };
 
@@ -105,35 +108,54 @@ void host_timer_cancel(struct noctule_timer *timer)
 
 // ---- Watches -------------------------------------------------------------------------------------------
 
-static void watch_fired(evutil_socket_t fd, short what, void *argument)
+static void watch_fired(struct watch *fired, unsigned what)
 {
-    struct noctule_watch *watch = argument;
-    worker_awake(watch->worker->worker);
-    uint32_t events = (what & EV_READ ? NOCTULE_READABLE : 0) | (what & EV_WRITE ? NOCTULE_WRITABLE : 0);
+    struct noctule_watch *watch =
+        (struct noctule_watch *)((char *)fired - offsetof(struct noctule_watch, watch));
+    uint32_t events =
+        (what & WATCH_READ ? NOCTULE_READABLE : 0) | (what & WATCH_WRITE ? NOCTULE_WRITABLE : 0);
     struct hook hook;
     if (!hook_begin(&hook, watch->instance, snapshot_in_force(watch->worker, watch->instance), watch->worker,
                     NULL, NULL))
         return;
-    watch->function(&hook.context, (int)fd, events, watch->argument);
+    watch->function(&hook.context, watch->fd, events, watch->argument);
     hook_end(&hook, "watch");
+}
+
+static void watch_disarm(struct noctule_watch *watch)
+{
+    watch_change(&watch->worker->worker->poller, &watch->watch, 0);
+    if (watch->watch.fd != watch->fd)
+        close(watch->watch.fd);
+    watch->watch.fd = watch->fd;
 }
 
 // Has the loop look for what is wanted now; nothing while the instance rests.
 static int32_t watch_arm(struct noctule_watch *watch)
 {
-    short what = (short)((watch->events & NOCTULE_READABLE ? EV_READ : 0) |
-                         (watch->events & NOCTULE_WRITABLE ? EV_WRITE : 0));
-    event_del(&watch->event);
+    struct poller *poller = &watch->worker->worker->poller;
+    unsigned what = (watch->events & NOCTULE_READABLE ? WATCH_READ : 0U) |
+                    (watch->events & NOCTULE_WRITABLE ? WATCH_WRITE : 0U);
+    watch_disarm(watch);
     if (what == 0 || !in_force(watch->worker, watch->instance))
         return NOCTULE_OK;
-    event_assign(&watch->event, watch->worker->worker->base, watch->fd, (short)(what | EV_PERSIST),
-                 watch_fired, watch);
-    return event_add(&watch->event, NULL) == 0 ? NOCTULE_OK : NOCTULE_E_INVALID;
+    if (watch_change(poller, &watch->watch, what))
+        return NOCTULE_OK;
+    if (errno == EEXIST) {
+        int copy = fcntl(watch->fd, F_DUPFD_CLOEXEC, 0);
+        if (copy < 0)
+            return NOCTULE_E_LIMIT;
+        watch->watch.fd = copy;
+        if (watch_change(poller, &watch->watch, what))
+            return NOCTULE_OK;
+        watch_disarm(watch);
+    }
+    return NOCTULE_E_INVALID;
 }
 
 static void watch_free(struct noctule_watch *watch)
 {
-    event_del(&watch->event);
+    watch_disarm(watch);
     *watch->link = watch->next;
     if (watch->next)
         watch->next->link = watch->link;
@@ -154,12 +176,12 @@ struct noctule_watch *host_watch_add(struct noctule_instance *instance, struct n
                                     .worker = worker,
                                     .function = function,
                                     .argument = argument,
+                                    .watch = {.ready = watch_fired, .fd = fd},
                                     .fd = fd,
                                     .events = events};
     if (watch->next)
         watch->next->link = &watch->next;
     here->watches = watch;
-    event_assign(&watch->event, worker->worker->base, fd, EV_READ, watch_fired, watch);
     if (watch_arm(watch) == NOCTULE_OK)
         return watch;
     watch_free(watch);
@@ -190,7 +212,7 @@ void loop_pause(struct noctule_worker *worker, struct noctule_instance *instance
     for (struct noctule_timer *timer = here->timers; timer; timer = timer->next)
         wheel_stop(&timer->timer);
     for (struct noctule_watch *watch = here->watches; watch; watch = watch->next)
-        event_del(&watch->event);
+        watch_disarm(watch);
 }
 
 void loop_resume(struct noctule_worker *worker, struct noctule_instance *instance)

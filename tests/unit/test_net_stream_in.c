@@ -374,7 +374,7 @@ START_TEST(reused_descriptors)
     struct side *side = side_new();
     stream_attach(&side->stream, worker);
     for (int round = 0; round < 100; round++) {
-        int fd = side->stream.fd;
+        int fd = side->stream.watch.fd;
         if (round % 2) {
             stream_abort(&side->stream);
             worker_turn(worker, false);
@@ -384,7 +384,7 @@ START_TEST(reused_descriptors)
         }
         side_free(side);
         side = side_new();
-        ck_assert(side->stream.fd == fd || side->peer == fd);
+        ck_assert(side->stream.watch.fd == fd || side->peer == fd);
         stream_attach(&side->stream, &worker[round / 10 % 2]);
         peer_send(side, worker, "abc", 3);
         worker_turn(side->stream.worker, true);

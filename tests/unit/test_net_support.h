@@ -84,7 +84,7 @@ static inline void side_closed(struct stream *stream, int error)
 {
     struct side *side = (struct side *)stream;
     CHECK(++side->closed == 1);
-    CHECK(stream->fd == -1 && !stream->input && !stream->output && !stream->linger);
+    CHECK(stream->watch.fd == -1 && !stream->input && !stream->output && !stream->linger);
     side->error = error;
     if (side->keep_closed)
         return;

@@ -238,11 +238,11 @@ START_TEST(gathered)
     worker_turn(&workers[0], false);
     ck_assert_uint_eq(atomic_load(&workers[1].backlog), MANY);
     uint64_t wakes = 0;
-    ck_assert_int_eq(read(workers[1].wake_fd, &wakes, sizeof wakes), sizeof wakes);
+    ck_assert_int_eq(read(workers[1].wake.fd, &wakes, sizeof wakes), sizeof wakes);
     ck_assert_uint_eq(wakes, 1);
     // The wake-up was read away; another post finds the mailbox filled and does not wake again, as none is
     // needed: here the one that was read is given back.
-    ck_assert_int_eq(write(workers[1].wake_fd, &wakes, sizeof wakes), sizeof wakes);
+    ck_assert_int_eq(write(workers[1].wake.fd, &wakes, sizeof wakes), sizeof wakes);
     worker_turn(&workers[1], true);
     ck_assert_uint_eq(gathered_seen, MANY);
     ck_assert_uint_eq(atomic_load(&workers[1].backlog), 0);
