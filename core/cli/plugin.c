@@ -124,10 +124,12 @@ static void print_hooks(const struct noctule_plugin *plugin)
     const struct {
         bool taken;
         const char *name;
-    } hooks[] = {{plugin->authenticate != NULL, "authenticate"}, {plugin->auth_step != NULL, "auth_step"},
-                 {plugin->authorize != NULL, "authorize"},       {plugin->psk != NULL, "psk"},
-                 {plugin->message_in != NULL, "message_in"},     {plugin->message_out != NULL, "message_out"},
-                 {plugin->revalidate != NULL, "revalidate"},     {plugin->event != NULL, "event"}};
+    } hooks[] = {
+        {plugin->authenticate != NULL, "authenticate"},  {plugin->auth_step != NULL, "auth_step"},
+        {plugin->authorize != NULL, "authorize"},        {plugin->psk != NULL, "psk"},
+        {plugin->message_in != NULL, "message_in"},      {plugin->message_out != NULL, "message_out"},
+        {plugin->revalidate != NULL, "revalidate"},      {plugin->event != NULL, "event"},
+        {plugin->access_wanted != NULL, "access_wanted"}};
     printf("%-12s", "hooks");
     for (size_t i = 0; i < sizeof hooks / sizeof *hooks; i++)
         if (hooks[i].taken)

@@ -18,10 +18,9 @@ static const struct grant_set *grants_here(const struct client *client, const st
 // Whether the entry's authorize hook is to be asked; a will is for those, too, that only know PUBLISH.
 static bool hook_takes(const struct entry *entry, uint32_t access)
 {
-    uint32_t mask = entry->plugin->authorize ? entry->plugin->authorize_mask : 0;
-    if (access == NOCTULE_ACCESS_WILL && !(mask & NOCTULE_ACCESS_WILL))
+    if (access == NOCTULE_ACCESS_WILL && !(entry->authorize_mask & NOCTULE_ACCESS_WILL))
         access = NOCTULE_ACCESS_PUBLISH;
-    return (mask & access) != 0;
+    return (entry->authorize_mask & access) != 0;
 }
 
 static bool entry_takes(const struct client *client, const struct entry *entry, uint32_t access)

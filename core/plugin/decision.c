@@ -246,7 +246,7 @@ static const struct question *walk_question(const struct walk *walk, const struc
         return walk->step;
     const struct question *question = walk->question;
     if (question->kind != QUESTION_ACCESS || question->access.access != NOCTULE_ACCESS_WILL ||
-        (entry->plugin->authorize_mask & NOCTULE_ACCESS_WILL) != 0)
+        (entry->authorize_mask & NOCTULE_ACCESS_WILL) != 0)
         return question;
     *other = *question;
     other->access.access = NOCTULE_ACCESS_PUBLISH;

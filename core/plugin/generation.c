@@ -54,6 +54,16 @@ static void diagnostics_move(struct diagnostics *to, struct diagnostics *from)
     *from = DIAGNOSTICS_EMPTY;
 }
 
+// What the entry is asked about: what its plugin authorizes, or, where its configuration decides that, what
+// it wants.
+static uint32_t entry_authorize_mask(const struct entry *entry)
+{
+    const struct noctule_plugin *plugin = entry->plugin;
+    uint32_t mask = plugin->authorize ? plugin->authorize_mask : 0;
+    return plugin->access_wanted ? mask & plugin->access_wanted(entry->instance->state, entry->snapshot)
+                                 : mask;
+}
+
 static void entry_build(struct entry *entry, const struct plugin_settings *settings,
                         struct diagnostics *diagnostics)
 {
@@ -66,6 +76,8 @@ static void entry_build(struct entry *entry, const struct plugin_settings *setti
         config_reports_end();
         entry->built = result == NOCTULE_OK;
     }
+    if (result == NOCTULE_OK)
+        entry->authorize_mask = entry_authorize_mask(entry);
     if (result != NOCTULE_OK && own.errors == 0)
         diagnostics_error(&own, settings->place, "plugin \"%s\" refuses its configuration", settings->name);
     // A misspelt key comes before what the plugin says, which may be that the key is missing.
@@ -132,7 +144,7 @@ static void chain_add(struct chain *chain, size_t room, const struct entry *entr
         list_add(&chain->events, room, entry);
         chain->event_mask |= plugin->event_mask;
     }
-    uint32_t mask = plugin->authorize ? plugin->authorize_mask : 0;
+    uint32_t mask = entry->authorize_mask;
     if (mask & NOCTULE_ACCESS_PUBLISH)
         mask |= NOCTULE_ACCESS_WILL;
     for (unsigned i = 0; i < ACCESS_KINDS; i++)

@@ -65,8 +65,11 @@ bool grants_take(const struct grant_set *set, uint32_t access)
 
 static bool grant_fits(const struct grant *grant, const struct noctule_access *access, struct str filter)
 {
+    if (grant->qos_mask != 0 && access->access != NOCTULE_ACCESS_DELIVER &&
+        !(grant->qos_mask >> access->qos & 1))
+        return false;
     if (access->access == NOCTULE_ACCESS_SUBSCRIBE)
-        return topic_filter_covers(grant->filter, filter);
+        return grant->exact ? str_equal(grant->filter, filter) : topic_filter_covers(grant->filter, filter);
     bool publishes = (access->access & (NOCTULE_ACCESS_PUBLISH | NOCTULE_ACCESS_WILL)) != 0;
     // A grant that covers no more than QoS 0 says nothing about QoS 1, whether it allows or denies.
     if (publishes &&

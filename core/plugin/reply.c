@@ -18,12 +18,14 @@ static bool grant_read(struct grant *grant, const struct noctule_grant *given, s
 {
     struct topic_filter parsed;
     struct str filter = str_from(given->filter);
-    if (!topic_filter_parse(filter, &parsed) || parsed.shared)
+    if (!topic_filter_parse(filter, &parsed) || parsed.shared || given->qos_mask > 7)
         return false;
     *grant = (struct grant){.access = given->access,
                             .allow = given->allow != 0,
                             .max_qos = given->max_qos,
                             .retain = given->retain,
+                            .qos_mask = (uint8_t)given->qos_mask,
+                            .exact = given->exact != 0,
                             .filter = arena_copy(arena, filter)};
     return true;
 }

@@ -14,7 +14,9 @@ struct grant {
     uint32_t access;
     bool allow;
     uint8_t max_qos;
-    uint8_t retain; ///< 0, 1, or 2 for both
+    uint8_t retain;   ///< 0, 1, or 2 for both
+    uint8_t qos_mask; ///< of PUBLISH, WILL and SUBSCRIBE; 0: all
+    bool exact;       ///< SUBSCRIBE: the filter itself, and none that it covers
     struct str filter;
 };
 

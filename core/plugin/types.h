@@ -49,7 +49,8 @@ struct entry {
     void *snapshot;
     bool built;
     bool required;
-    bool error_is_next; ///< on_error: next
+    bool error_is_next;      ///< on_error: next
+    uint32_t authorize_mask; ///< what its authorize hook is asked about
     uint64_t timeout_ms;
 };
 

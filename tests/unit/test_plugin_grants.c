@@ -128,6 +128,78 @@ START_TEST(grants_may_be_for_some_qos_and_retain_only)
 }
 END_TEST
 
+START_TEST(qos_mask_and_exact_bound_grants)
+{
+    script_plugins[0].authorize = NULL;
+    fixture_start("plugins: [{name: p0}]\n");
+    struct noctule_grant grants[] = {
+        grant(PUBLISH | SUBSCRIBE | DELIVER, true, "q/+"),
+        grant(SUBSCRIBE | DELIVER, true, "x/#"),
+        grant(SUBSCRIBE, false, "y/#"),
+        grant(SUBSCRIBE, true, "y/+"),
+    };
+    grants[0].qos_mask = 1U << 0 | 1U << 2;
+    grants[1].exact = 1;
+    grants[2].qos_mask = 1U << 2;
+    struct client *client = granted(grants, 4);
+    static const struct {
+        uint32_t access;
+        const char *topic;
+        uint8_t qos;
+        noctule_verdict verdict;
+    } cases[] = {
+        {PUBLISH, "q/1", 0, NOCTULE_ALLOW},   {PUBLISH, "q/1", 1, NOCTULE_DENY},
+        {PUBLISH, "q/1", 2, NOCTULE_ALLOW},   {WILL, "q/1", 1, NOCTULE_DENY},
+        {SUBSCRIBE, "q/1", 1, NOCTULE_DENY},  {SUBSCRIBE, "q/1", 2, NOCTULE_ALLOW},
+        {DELIVER, "q/1", 1, NOCTULE_ALLOW},   {SUBSCRIBE, "x/#", 0, NOCTULE_ALLOW},
+        {SUBSCRIBE, "x/1", 0, NOCTULE_DENY},  {SUBSCRIBE, "$share/g/x/#", 0, NOCTULE_ALLOW},
+        {DELIVER, "x/1/2", 0, NOCTULE_ALLOW}, {SUBSCRIBE, "y/1", 1, NOCTULE_ALLOW},
+        {SUBSCRIBE, "y/1", 2, NOCTULE_DENY},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct noctule_access access = {.size = sizeof access,
+                                        .access = cases[i].access,
+                                        .topic = text(cases[i].topic),
+                                        .qos = cases[i].qos};
+        struct outcome outcome;
+        decide_access(client, &access, &(struct decision_call){0}, &outcome);
+        ck_assert_msg(outcome.verdict == cases[i].verdict, "case %zu", i);
+    }
+    drop(client);
+}
+END_TEST
+
+static uint32_t wanted;
+static uint32_t only_what_is_wanted(void *state, void *snapshot)
+{
+    (void)state;
+    (void)snapshot;
+    return wanted;
+}
+
+START_TEST(a_snapshot_says_what_it_wants_to_be_asked_about)
+{
+    script_plugins[0].access_wanted = only_what_is_wanted;
+    scripts[0].access = NOCTULE_DENY;
+    wanted = 0;
+    fixture_start("default_access: allow\nplugins: [{name: p0}]\n");
+    struct client *client = a_client("c", "u");
+    ck_assert_int_eq(access_now(client, PUBLISH, "a").verdict, NOCTULE_ALLOW);
+    ck_assert(!chain_takes_access(client, PUBLISH));
+    wanted = PUBLISH | 1U << 20;
+    ck_assert(fixture_reload("default_access: allow\nplugins: [{name: p0}]\n"));
+    ck_assert_int_eq(access_now(client, PUBLISH, "a").verdict, NOCTULE_DENY);
+    ck_assert_uint_eq(scripts[0].accesses, 1);
+    // A will is for those that want PUBLISH and not WILL, as ever.
+    ck_assert_int_eq(access_now(client, WILL, "a").verdict, NOCTULE_DENY);
+    ck_assert_uint_eq(scripts[0].accesses, 2);
+    ck_assert_uint_eq(scripts[0].last_access, PUBLISH);
+    ck_assert_int_eq(access_now(client, DELIVER, "a").verdict, NOCTULE_ALLOW);
+    ck_assert_uint_eq(scripts[0].accesses, 2);
+    drop(client);
+}
+END_TEST
+
 START_TEST(grants_come_before_the_hook_of_their_instance)
 {
     fixture_start("plugins: [{name: p1}, {name: p0}, {name: p2}]\n");
@@ -299,6 +371,8 @@ int main(void)
     const TTest *const all[] = {
         first_grant_that_matches_decides,
         grants_may_be_for_some_qos_and_retain_only,
+        qos_mask_and_exact_bound_grants,
+        a_snapshot_says_what_it_wants_to_be_asked_about,
         grants_come_before_the_hook_of_their_instance,
         grants_of_a_required_entry,
         a_new_login_replaces_the_grants,

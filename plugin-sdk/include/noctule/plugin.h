@@ -225,6 +225,9 @@ struct noctule_grant {
     uint8_t retain;  /* PUBLISH: 0 it covers retain 0 only, 1 retain 1 only, 2 both */
     uint8_t reserved[5];
     struct noctule_string filter; /* topic filter; for SUBSCRIBE it must cover the client's filter */
+    /* 1.1: PUBLISH and SUBSCRIBE: QoS that it covers, bit 0 being QoS 0; 0: all, as far as max_qos goes. */
+    uint32_t qos_mask;
+    uint32_t exact; /* 1.1: SUBSCRIBE: not 0: the client's filter must be `filter` itself */
 };
 
 /* Reply flags. */
@@ -505,6 +508,9 @@ struct noctule_plugin {
      * 0x87); NEXT and ALLOW let it stay; anything else counts by `on_error`. No PENDING. */
     noctule_verdict (*revalidate)(const struct noctule_context *context);
     void (*event)(const struct noctule_context *context, const struct noctule_event *event);
+    /* 1.1: which bits of authorize_mask this snapshot wants to be asked about, for plugins whose
+     * configuration decides it. Main thread, once, after `build`. 0: as if there were no authorize hook. */
+    uint32_t (*access_wanted)(void *state, void *snapshot);
 };
 
 #ifdef __cplusplus
