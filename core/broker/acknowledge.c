@@ -10,7 +10,7 @@ static void tell_acknowledged(struct connection *connection, struct str topic, u
                                   .topic = {topic.data, topic.length},
                                   .qos = qos,
                                   .reason_code = reason,
-                                  .client_id = client_info(client)->client_id};
+                                  .client_id = client_info(client).client_id};
     tell_event(connection->stream.worker, client, &event);
 }
 

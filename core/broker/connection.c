@@ -164,7 +164,7 @@ static void tell_disconnected(struct connection *connection, uint8_t reason)
     struct noctule_event event = {.event = NOCTULE_EVENT_DISCONNECTED,
                                   .reason_code = reason,
                                   .reason = {name, strlen(name)},
-                                  .client_id = client_info(client)->client_id};
+                                  .client_id = client_info(client).client_id};
     tell_event(connection->stream.worker, client, &event);
 }
 

@@ -33,7 +33,7 @@ static void tell_message(struct broker_worker *here, struct client *client, uint
                                   .qos = delivery->qos,
                                   .reason = {reason.data, reason.length}};
     if (client)
-        event.client_id = client_info(client)->client_id;
+        event.client_id = client_info(client).client_id;
     tell_event(here->worker, client, &event);
 }
 

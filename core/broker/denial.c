@@ -26,17 +26,18 @@ bool log_gate_opens(struct log_gate *gate, uint64_t now_ms, uint32_t per_second,
     return true;
 }
 
-static void log_left_out(const struct noctule_client_info *info, uint64_t count)
+static void log_left_out(const struct client *client, uint64_t count)
 {
+    struct noctule_client_info info = client_info(client);
     log_event(LOG_INFO, "denials_left_out", "more was denied than is logged",
-              LOG_NUM("connection", info->connection_id), LOG_STR("client", field(info->client_id)),
-              LOG_STR("address", field(info->address)), LOG_NUM("left_out", count));
+              LOG_NUM("connection", info.connection_id), LOG_STR("client", field(info.client_id)),
+              LOG_STR("address", field(info.address)), LOG_NUM("left_out", count));
 }
 
 void log_denials_left_out(struct connection *connection)
 {
     if (connection->client && connection->denials.left_out > 0)
-        log_left_out(client_info(connection->client), connection->denials.left_out);
+        log_left_out(connection->client, connection->denials.left_out);
     connection->denials.left_out = 0;
 }
 
@@ -51,18 +52,18 @@ void log_denial(struct broker_worker *here, struct client *client, enum denied a
 {
     static const char *const names[DENIED_KINDS] = {"connect", "publish", "subscribe", "deliver", "will"};
     counter_add(here->counters, COUNTER_DENIED + access, 1);
-    const struct noctule_client_info *info = client_info(client);
     struct connection *connection = client_owner(client);
     uint64_t left_out = 0;
     if (connection && !log_gate_opens(&connection->denials, connection->stream.worker->now_ms,
                                       DENIALS_PER_SECOND, &left_out))
         return;
     if (left_out > 0)
-        log_left_out(info, left_out);
+        log_left_out(client, left_out);
+    struct noctule_client_info info = client_info(client);
     log_event(LOG_INFO, "denied", outcome->failed ? "denied: no decision could be made" : "denied",
-              LOG_NUM("connection", info->connection_id), LOG_STR("client", field(info->client_id)),
-              LOG_STR("user", field(info->username)), LOG_STR("address", field(info->address)),
-              LOG_STR("listener", field(info->listener)), LOG_TEXTF("access", names[access]),
+              LOG_NUM("connection", info.connection_id), LOG_STR("client", field(info.client_id)),
+              LOG_STR("user", field(info.username)), LOG_STR("address", field(info.address)),
+              LOG_STR("listener", field(info.listener)), LOG_TEXTF("access", names[access]),
               LOG_STR("topic", topic), LOG_TEXTF("plugin", outcome->instance ? outcome->instance : "-"),
               LOG_STR("rule", outcome->reason.length ? outcome->reason : STR("end of chain")));
 }
@@ -72,7 +73,7 @@ void log_dropped(const struct connection *connection, struct str client_id, stru
     struct log_field fields[] = {LOG_STR("client", client_id), LOG_STR("topic", topic),
                                  LOG_TEXTF("reason", why), LOG_STR("connection", (struct str){0})};
     if (connection)
-        fields[3] = LOG_NUM("connection", client_info(connection->client)->connection_id);
+        fields[3] = LOG_NUM("connection", client_info(connection->client).connection_id);
     log_write(LOG_DEBUG, "dropped", "message dropped", fields, sizeof fields / sizeof *fields);
 }
 
@@ -87,9 +88,9 @@ void log_connection(struct connection *connection, enum log_level level, const c
                   LOG_TEXTF("listener", connection->listener->name), LOG_TEXTF("reason", why));
         return;
     }
-    const struct noctule_client_info *info = client_info(connection->client);
-    log_event(level, event, message, LOG_NUM("connection", info->connection_id),
-              LOG_STR("client", field(info->client_id)), LOG_STR("user", field(info->username)),
-              LOG_STR("address", field(info->address)), LOG_STR("listener", field(info->listener)),
+    struct noctule_client_info info = client_info(connection->client);
+    log_event(level, event, message, LOG_NUM("connection", info.connection_id),
+              LOG_STR("client", field(info.client_id)), LOG_STR("user", field(info.username)),
+              LOG_STR("address", field(info.address)), LOG_STR("listener", field(info.listener)),
               LOG_NUM("version", connection->version), LOG_TEXTF("reason", why));
 }

@@ -8,7 +8,7 @@
 #include "core/broker/state.h"
 #include "core/topic/topic.h"
 
-enum { CLIENT_ID_RANDOM = 22, MOVES_MAX = 2, SLOW_ANSWER_MS = 1000 };
+enum { ASSIGNED_ID_LENGTH = 30, MOVES_MAX = 2, SLOW_ANSWER_MS = 1000 };
 
 /** A connection on its way to the worker of its client id. */
 struct move {
@@ -195,7 +195,7 @@ static void refuse(struct connection *connection, const struct outcome *outcome)
         struct noctule_event event = {.event = NOCTULE_EVENT_LOGIN_FAILED,
                                       .reason_code = reason,
                                       .reason = {outcome->reason.data, outcome->reason.length},
-                                      .client_id = client_info(client)->client_id};
+                                      .client_id = client_info(client).client_id};
         tell_event(connection->stream.worker, client, &event);
     }
     if (answer_waits(connection, reason, outcome))
@@ -244,11 +244,10 @@ static bool moves_again(struct connection *connection)
 {
     struct broker_worker *here = connection_worker(connection);
     struct connect_packet *connect = connection->connect;
-    struct noctule_string id = client_info(connection->client)->client_id;
-    struct str client_id = str_make(id.data, id.length);
-    unsigned home = home_of(here, client_id);
+    struct str given = client_id(connection->client);
+    unsigned home = home_of(here, given);
     if (home == here->worker->index || connect->packet.client_id.length == 0 ||
-        str_equal(client_id, connect->packet.client_id))
+        str_equal(given, connect->packet.client_id))
         return false;
     if (connect->moves >= MOVES_MAX || connection->enhanced) {
         connection_fail(connection, MQTT_UNSPECIFIED_ERROR,
@@ -300,20 +299,21 @@ static void login_decided(struct client *client, const struct outcome *outcome, 
     }
 }
 
-static void assign_client_id(struct connection *connection)
+// An id for a client that has none; one that belongs to this worker: it is drawn, on average, as many times
+// as there are workers.
+static struct str assigned_id(const struct broker_worker *here, char id[ASSIGNED_ID_LENGTH])
 {
     static const char alphabet[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    struct broker_worker *here = connection_worker(connection);
-    char id[8 + CLIENT_ID_RANDOM] = "noctule-";
-    // Drawn until the id belongs to this worker: on average as many times as there are workers.
+    static const char front[] = "noctule-";
+    memcpy(id, front, sizeof front - 1);
     do {
-        uint8_t random[CLIENT_ID_RANDOM];
+        uint8_t random[ASSIGNED_ID_LENGTH - (sizeof front - 1)];
         if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
             memory_exhausted();
         for (size_t i = 0; i < sizeof random; i++)
-            id[8 + i] = alphabet[random[i] % (sizeof alphabet - 1)];
-    } while (home_of(here, str_make(id, sizeof id)) != here->worker->index);
-    client_set_id(connection->client, str_make(id, sizeof id));
+            id[sizeof front - 1 + i] = alphabet[random[i] % (sizeof alphabet - 1)];
+    } while (home_of(here, str_make(id, ASSIGNED_ID_LENGTH)) != here->worker->index);
+    return str_make(id, ASSIGNED_ID_LENGTH);
 }
 
 static const char *why_refused(uint8_t refusal)
@@ -360,13 +360,15 @@ static uint8_t check_connect(const struct connection *connection, const char **w
 static struct client *make_client(struct connection *connection)
 {
     const struct mqtt_connect *packet = &connection->connect->packet;
+    char assigned[ASSIGNED_ID_LENGTH];
     struct transport_facts facts;
     transport_facts(connection->stream.transport, &connection->stream, &facts);
     struct client_identity identity = {
         .protocol_version = packet->version,
         .clean_start = packet->clean_start,
         .keep_alive = packet->keep_alive,
-        .client_id = packet->client_id,
+        .client_id = packet->client_id.length > 0 ? packet->client_id
+                                                  : assigned_id(connection_worker(connection), assigned),
         .username = packet->has_username ? str_make(packet->username.data ? packet->username.data : "",
                                                     packet->username.length)
                                          : (struct str){0},
@@ -387,8 +389,6 @@ static void login_begin(struct connection *connection)
 {
     const struct mqtt_connect *packet = &connection->connect->packet;
     connection->client = make_client(connection);
-    if (packet->client_id.length == 0)
-        assign_client_id(connection);
     const char *why;
     uint8_t reason = check_connect(connection, &why);
     if (reason) {

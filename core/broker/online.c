@@ -5,18 +5,12 @@
 #include "core/base/memory.h"
 #include "core/broker/state.h"
 
-static struct str id_of(const struct client *client)
-{
-    struct noctule_string id = client_info(client)->client_id;
-    return str_make(id.data, id.length);
-}
-
 static void tell_session(struct connection *connection, uint32_t kind)
 {
     struct client *client = connection->client;
     if (!chain_takes_event(client, kind))
         return;
-    struct noctule_event event = {.event = kind, .client_id = client_info(client)->client_id};
+    struct noctule_event event = {.event = kind, .client_id = client_info(client).client_id};
     tell_event(connection->stream.worker, client, &event);
 }
 
@@ -69,7 +63,7 @@ static struct session *find_or_make(struct connection *connection, bool *present
 {
     struct broker_worker *here = connection_worker(connection);
     const struct mqtt_connect *packet = &connection->connect->packet;
-    struct session *session = sessions_find(&here->sessions, id_of(connection->client));
+    struct session *session = sessions_find(&here->sessions, client_id(connection->client));
     if (session)
         session = take_over(here, session, packet->clean_start);
     *present = session != NULL;
@@ -78,7 +72,7 @@ static struct session *find_or_make(struct connection *connection, bool *present
     // Taken before it is looked at, so that workers in parallel cannot pass the limit together.
     uint64_t before = atomic_fetch_add_explicit(&here->broker->sessions, 1, memory_order_relaxed);
     if (before < here->settings->limits.sessions)
-        session = session_new(&here->sessions, id_of(connection->client));
+        session = session_new(&here->sessions, client_id(connection->client));
     if (!session)
         atomic_fetch_sub_explicit(&here->broker->sessions, 1, memory_order_relaxed);
     return session;
@@ -131,7 +125,7 @@ static char *response_information(struct connection *connection)
     const char *pattern = connection_worker(connection)->settings->response_information;
     if (!connection->response_information || !pattern)
         return NULL;
-    struct str id = id_of(connection->client);
+    struct str id = client_id(connection->client);
     const char *mark = strstr(pattern, "%c");
     if (!mark)
         return str_to_c(str_of(pattern));
@@ -160,9 +154,9 @@ static bool send_connack(struct connection *connection, bool present, uint16_t s
             properties.retain_available = 0;
             connection->retain_refused = true;
         }
-        if (!str_equal(packet->client_id, id_of(connection->client))) {
+        if (!str_equal(packet->client_id, client_id(connection->client))) {
             mqtt_set(&properties, MQTT_ASSIGNED_CLIENT_IDENTIFIER);
-            properties.assigned_client_identifier = id_of(connection->client);
+            properties.assigned_client_identifier = client_id(connection->client);
         }
         if (seconds != packet->keep_alive) {
             mqtt_set(&properties, MQTT_SERVER_KEEP_ALIVE);

@@ -158,7 +158,7 @@ static void tell_subscription(struct connection *connection, uint32_t kind, stru
     struct noctule_event event = {.event = kind,
                                   .topic = {filter.data, filter.length},
                                   .qos = qos,
-                                  .client_id = client_info(client)->client_id};
+                                  .client_id = client_info(client).client_id};
     tell_event(connection->stream.worker, client, &event);
 }
 

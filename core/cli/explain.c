@@ -305,11 +305,11 @@ static int ask_all(struct worker *worker, const struct query *query, const struc
         code = run(worker, client, query, settings, listener, ask_login, "allow_anonymous");
     }
     if (query->bit && code == ALLOWED) {
-        const struct noctule_client_info *info = client_info(client);
+        struct noctule_client_info info = client_info(client);
         printf("%s %s: username %.*s, client id %.*s, listener %s\n", query->access, query->topic,
-               info->username.data ? (int)info->username.length : 6,
-               info->username.data ? info->username.data : "(none)", (int)info->client_id.length,
-               info->client_id.data, listener->name);
+               info.username.data ? (int)info.username.length : 6,
+               info.username.data ? info.username.data : "(none)", (int)info.client_id.length,
+               info.client_id.data, listener->name);
         if (!query->log_in)
             printf("  (taken to be logged in; what a login would grant is not known without its password)\n");
         const char *default_name =

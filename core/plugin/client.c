@@ -1,5 +1,6 @@
 #include "core/plugin/client_state.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "core/base/memory.h"
@@ -26,7 +27,7 @@ static void table_grow(struct client_table *table)
         struct client *next;
         for (struct client *client = table->buckets[i]; client; client = next) {
             next = client->next;
-            struct client **bucket = table_bucket(&larger, client->info.connection_id);
+            struct client **bucket = table_bucket(&larger, client->connection_id);
             client->next = *bucket;
             *bucket = client;
         }
@@ -39,7 +40,7 @@ static void table_add(struct client_table *table, struct client *client)
 {
     if (table->count >= table->capacity)
         table_grow(table);
-    struct client **bucket = table_bucket(table, client->info.connection_id);
+    struct client **bucket = table_bucket(table, client->connection_id);
     client->next = *bucket;
     *bucket = client;
     table->count++;
@@ -47,7 +48,7 @@ static void table_add(struct client_table *table, struct client *client)
 
 static void table_remove(struct client_table *table, struct client *client)
 {
-    struct client **link = table_bucket(table, client->info.connection_id);
+    struct client **link = table_bucket(table, client->connection_id);
     while (*link != client)
         link = &(*link)->next;
     *link = client->next;
@@ -60,7 +61,7 @@ struct client *client_find(struct worker *worker, uint64_t connection_id)
     if (!here || here->clients.capacity == 0)
         return NULL;
     struct client *client = *table_bucket(&here->clients, connection_id);
-    while (client && client->info.connection_id != connection_id)
+    while (client && client->connection_id != connection_id)
         client = client->next;
     return client && !client->gone ? client : NULL;
 }
@@ -85,31 +86,11 @@ uint64_t *client_ids(struct noctule_worker *worker, size_t *count)
     for (size_t i = 0; i < worker->clients.capacity; i++)
         for (struct client *client = worker->clients.buckets[i]; client; client = client->next)
             if (!client->gone)
-                ids[(*count)++] = client->info.connection_id;
+                ids[(*count)++] = client->connection_id;
     return ids;
 }
 
 // ---- Life ----------------------------------------------------------------------------------------------
-
-// One field of client_info and where its bytes come from.
-struct text_field {
-    struct noctule_string *to;
-    struct str from;
-};
-
-enum { TEXT_FIELDS = 7 };
-
-static void text_fields(struct text_field fields[TEXT_FIELDS], struct noctule_client_info *info,
-                        const struct client_identity *identity)
-{
-    fields[0] = (struct text_field){&info->client_id, identity->client_id};
-    fields[1] = (struct text_field){&info->username, identity->username};
-    fields[2] = (struct text_field){&info->address, identity->address};
-    fields[3] = (struct text_field){&info->listener, identity->listener};
-    fields[4] = (struct text_field){&info->certificate_common_name, identity->certificate_common_name};
-    fields[5] = (struct text_field){&info->certificate_subject, identity->certificate_subject};
-    fields[6] = (struct text_field){&info->certificate_pem, identity->certificate_pem};
-}
 
 uint64_t client_next_id(struct worker *worker)
 {
@@ -117,37 +98,75 @@ uint64_t client_next_id(struct worker *worker)
     return ++here->last_connection << CONNECTION_WORKER_BITS | here->index;
 }
 
+// Copies `text` to `*end`, which it moves on.
+static struct noctule_string place_text(char **end, struct str text)
+{
+    if (!text.data)
+        return (struct noctule_string){0};
+    char *start = *end;
+    memcpy(start, text.data, text.length);
+    *end += text.length;
+    return noctule_string_of(start, text.length);
+}
+
+// What is known beyond the usual, or NULL.
+static struct client_peer *peer_new(const struct client_identity *identity)
+{
+    bool certified = identity->certificate_common_name.data || identity->certificate_subject.data ||
+                     identity->certificate_pem.data;
+    if (!certified && !identity->has_peer)
+        return NULL;
+    struct client_peer *peer =
+        memory_alloc(sizeof *peer + identity->certificate_common_name.length +
+                     identity->certificate_subject.length + identity->certificate_pem.length);
+    char *end = peer->strings;
+    peer->known = (struct noctule_client_info){
+        .certificate_common_name = place_text(&end, identity->certificate_common_name),
+        .certificate_subject = place_text(&end, identity->certificate_subject),
+        .certificate_pem = place_text(&end, identity->certificate_pem),
+        .has_peer = identity->has_peer,
+        .uid = identity->uid,
+        .gid = identity->gid,
+        .pid = identity->pid,
+    };
+    return peer;
+}
+
+static uint16_t short_length(struct str text)
+{
+    return text.length < UINT16_MAX ? (uint16_t)text.length : UINT16_MAX;
+}
+
 struct client *client_new(struct worker *worker, const struct client_identity *identity)
 {
     struct noctule_worker *here = worker_plugins(worker);
-    struct noctule_client_info info = {.size = sizeof info,
-                                       .protocol_version = identity->protocol_version,
-                                       .clean_start = identity->clean_start,
-                                       .keep_alive = identity->keep_alive,
-                                       .transport = string_of(str_of(identity->transport)),
-                                       .has_peer = identity->has_peer,
-                                       .uid = identity->uid,
-                                       .gid = identity->gid,
-                                       .pid = identity->pid};
-    struct text_field fields[TEXT_FIELDS];
-    text_fields(fields, &info, identity);
-    size_t bytes = 0;
-    for (size_t i = 0; i < TEXT_FIELDS; i++)
-        bytes += fields[i].from.length;
+    struct client header = {
+        .worker = here,
+        .connection_id = client_next_id(worker),
+        .transport = identity->transport,
+        .clean_start = identity->clean_start,
+        .has_username = identity->username.data != NULL,
+        .protocol_version = identity->protocol_version,
+        .keep_alive = identity->keep_alive,
+        .client_id_length = short_length(identity->client_id),
+        .username_length = short_length(identity->username),
+        .address_length = short_length(identity->address),
+        .listener_length = short_length(identity->listener),
+    };
+    size_t bytes = (size_t)header.client_id_length + header.username_length + header.address_length +
+                   header.listener_length;
+    size_t size = offsetof(struct client, strings) + bytes;
     // The strings may begin inside the structure's padding: the structure is written first.
-    struct client *client = memory_alloc(sizeof *client + bytes);
-    *client = (struct client){.worker = here};
+    struct client *client = memory_alloc(size > sizeof *client ? size : sizeof *client);
+    *client = header;
     char *end = client->strings;
-    for (size_t i = 0; i < TEXT_FIELDS; i++) {
-        struct str from = fields[i].from;
-        if (!from.data)
-            continue;
-        memcpy(end, from.data, from.length);
-        *fields[i].to = noctule_string_of(end, from.length);
-        end += from.length;
-    }
-    info.connection_id = client_next_id(worker);
-    client->info = info;
+    place_text(&end, str_make(identity->client_id.data, header.client_id_length));
+    place_text(&end, str_make(identity->username.data, header.username_length));
+    place_text(&end, str_make(identity->address.data, header.address_length));
+    place_text(&end, str_make(identity->listener.data, header.listener_length));
+    struct client_peer *peer = peer_new(identity);
+    if (peer)
+        client_extra(client)->peer = peer;
     atomic_init(&client->references, 1);
     client_set_chain(client, here->generation);
     table_add(&here->clients, client);
@@ -174,6 +193,9 @@ static void extra_free(struct client_extra *extra)
         extra->data = next;
     }
     free((char *)extra->auth_method.data);
+    free((char *)extra->client_id.data);
+    free((char *)extra->username.data);
+    free(extra->peer);
     free(extra);
 }
 
@@ -185,10 +207,6 @@ static void client_free(struct client *client, bool ended)
         table_remove(&client->worker->clients, client);
     }
     extra_free(client->extra);
-    if (client->own_client_id)
-        free((char *)client->info.client_id.data);
-    if (client->own_username)
-        free((char *)client->info.username.data);
     free(client);
 }
 
@@ -232,9 +250,43 @@ void client_gone(struct client *client)
 
 // ---- What is known of it -------------------------------------------------------------------------------
 
-const struct noctule_client_info *client_info(const struct client *client)
+struct str client_id(const struct client *client)
 {
-    return &client->info;
+    if (client->extra && client->extra->client_id.data)
+        return client->extra->client_id;
+    return str_make(client->strings, client->client_id_length);
+}
+
+static struct noctule_string username(const struct client *client)
+{
+    if (!client->has_username)
+        return (struct noctule_string){0};
+    if (client->extra && client->extra->username.data)
+        return string_of(client->extra->username);
+    return noctule_string_of(client->strings + client->client_id_length, client->username_length);
+}
+
+static const char *address_start(const struct client *client)
+{
+    return client->strings + client->client_id_length + client->username_length;
+}
+
+struct noctule_client_info client_info(const struct client *client)
+{
+    const struct client_peer *peer = client->extra ? client->extra->peer : NULL;
+    struct noctule_client_info info = peer ? peer->known : (struct noctule_client_info){0};
+    info.size = sizeof info;
+    info.protocol_version = client->protocol_version;
+    info.clean_start = client->clean_start;
+    info.keep_alive = client->keep_alive;
+    info.connection_id = client->connection_id;
+    info.client_id = string_of(client_id(client));
+    info.username = username(client);
+    info.address = noctule_string_of(address_start(client), client->address_length);
+    info.listener =
+        noctule_string_of(address_start(client) + client->address_length, client->listener_length);
+    info.transport = string_of(str_of(client->transport));
+    return info;
 }
 
 void *client_owner(const struct client *client)
@@ -247,23 +299,23 @@ void client_set_owner(struct client *client, void *owner)
     client->owner = owner;
 }
 
-static void text_replace(struct noctule_string *field, bool *own, struct str fresh)
+static void replace(struct str *field, struct str fresh)
 {
     struct str copy = fresh.data ? str_copy(fresh) : fresh;
-    if (*own)
-        free((char *)field->data);
-    *field = string_of(copy);
-    *own = fresh.data != NULL;
+    free((char *)field->data);
+    *field = copy;
 }
 
 void client_set_id(struct client *client, struct str client_id)
 {
-    text_replace(&client->info.client_id, &client->own_client_id, client_id);
+    replace(&client_extra(client)->client_id, client_id);
 }
 
 void client_set_username(struct client *client, struct str username)
 {
-    text_replace(&client->info.username, &client->own_username, username);
+    client->has_username = username.data != NULL;
+    if (client->has_username || client->extra)
+        replace(&client_extra(client)->username, username);
 }
 
 uint32_t client_max_inflight(const struct client *client)
@@ -290,7 +342,8 @@ struct client_extra *client_extra(struct client *client)
 
 void client_set_chain(struct client *client, const struct generation *generation)
 {
-    client->chain = generation_chain(generation, str_from(client->info.listener));
+    struct str listener = {address_start(client) + client->address_length, client->listener_length};
+    client->chain = generation_chain(generation, listener);
 }
 
 void client_forget_verdicts(struct client *client, int instance)

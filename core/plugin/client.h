@@ -46,8 +46,12 @@ struct client *client_ref(struct client *client);
 /** The last reference tells CLIENT_FREED (on the client's worker) and frees. */
 void client_unref(struct client *client);
 
-/** What plugins see; also the place from which the core reads client id, username and the rest. */
-const struct noctule_client_info *client_info(const struct client *client);
+/** What plugins see, put together anew each time. The strings live as long as the client does, or until one
+ * is replaced. */
+struct noctule_client_info client_info(const struct client *client);
+
+/** The client id alone. */
+struct str client_id(const struct client *client);
 
 /** The broker's connection; NULL once it is gone. */
 void *client_owner(const struct client *client);

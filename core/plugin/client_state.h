@@ -16,8 +16,17 @@ struct client_data {
     uint8_t instance;
 };
 
+/** Of a client certificate, and of the process behind a unix socket. */
+struct client_peer {
+    struct noctule_client_info known; ///< only the fields about these
+    char strings[];
+};
+
 /** What most clients do not have. */
 struct client_extra {
+    struct client_peer *peer;
+    struct str client_id; ///< in place of the one that came with CONNECT; owned
+    struct str username;  ///< the same
     struct grant_set *grants;
     struct verdict_cache cache;
     struct client_data *data; ///< of further instances
@@ -30,23 +39,32 @@ struct client_extra {
     uint64_t expires_at_ms;
 };
 
+/** There is one for each idle client: what plugins see of it is put together when one asks, see client_info.
+ */
 struct client {
-    struct noctule_client_info info;
     _Atomic uint32_t references;
     uint32_t epoch; ///< of the verdicts: goes up whenever earlier answers do not count any more
+    uint64_t connection_id;
     struct noctule_worker *worker;
     const struct chain *chain;
     void *owner;
     struct client *next; ///< in its bucket
     struct decision *decisions;
     struct client_extra *extra;
+    const char *transport; ///< a constant, or NULL
     uint64_t data;         ///< of `data_instance`
     uint8_t data_instance; ///< 1 + index; 0: none has any
     uint8_t let_in;        ///< 1 + index of an instance that allowed the login; 0: none
-    bool gone;
-    bool recheck_queued;
-    bool own_client_id; ///< replaced since CONNECT, and on the heap
-    bool own_username;
+    bool gone : 1;
+    bool recheck_queued : 1;
+    bool clean_start : 1;
+    bool has_username : 1;
+    uint8_t protocol_version;
+    uint16_t keep_alive;
+    uint16_t client_id_length; ///< of the strings, which stand in this order
+    uint16_t username_length;
+    uint16_t address_length;
+    uint16_t listener_length;
     char strings[]; ///< what came with CONNECT
 };
 

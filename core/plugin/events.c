@@ -44,6 +44,7 @@ void tell_freed(struct client *client)
 {
     if (!chain_takes_event(client, NOCTULE_EVENT_CLIENT_FREED))
         return;
-    struct noctule_event event = {.event = NOCTULE_EVENT_CLIENT_FREED, .client_id = client->info.client_id};
+    struct noctule_event event = {.event = NOCTULE_EVENT_CLIENT_FREED,
+                                  .client_id = string_of(client_id(client))};
     tell(client->worker, client->chain, client, &event);
 }

@@ -24,6 +24,7 @@ bool hook_begin(struct hook *hook, struct noctule_instance *instance, void *snap
     hook->instance = instance;
     hook->worker = worker;
     hook->message = NULL;
+    hook->described = NULL;
     hook->outer = hook_current;
     hook_current = hook;
     // Waiting for another worker to be done with a SERIAL instance holds this one up as well.

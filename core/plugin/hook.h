@@ -28,6 +28,8 @@ struct hook {
     struct noctule_instance *instance;
     struct noctule_worker *worker; ///< NULL on a helper thread
     struct noctule_message *message;
+    const struct noctule_client *described; ///< whom `client_info` is about; NULL: it was not asked for
+    struct noctule_client_info client_info;
     struct hook *outer;
     uint64_t began_ns;
 };

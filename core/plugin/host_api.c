@@ -48,7 +48,19 @@ static int32_t host_annotate(struct noctule_request *request, const struct noctu
 
 static const struct noctule_client_info *host_client_info(const struct noctule_client *client)
 {
-    return client ? &client_of(client)->info : NULL;
+    static _Thread_local struct noctule_client_info outside; // of a hook, where no client is good
+    if (!client)
+        return NULL;
+    struct hook *hook = hook_current;
+    if (!hook) {
+        outside = client_info(client_of(client));
+        return &outside;
+    }
+    if (hook->described != client) {
+        hook->described = client;
+        hook->client_info = client_info(client_of(client));
+    }
+    return &hook->client_info;
 }
 
 static uint32_t host_worker_count(void)

@@ -185,7 +185,7 @@ START_TEST(authenticating_again)
     go_on(client, 0x18, "SCRAM", &later);
     expect(&later, 5, NOCTULE_ALLOW, "");
     ck_assert_uint_eq(scripts[0].logins + scripts[1].logins + scripts[2].logins, logins);
-    ck_str(str_from(client_info(client)->username), "alice");
+    ck_str(str_from(client_info(client).username), "alice");
     ck_assert_uint_eq(client_expires_at(client), 2000);
     ck_assert_uint_eq(upcall_log.rechecks, 0);
     settle();

@@ -346,8 +346,8 @@ START_TEST(login_brings_along_names_limits_and_data)
     fixture_start("plugins: [{name: p0}, {name: p1, required: true}]\n");
     struct client *client = a_client("c", "u");
     ck_assert_int_eq(login_now(client, "u", "x").verdict, NOCTULE_ALLOW);
-    ck_str(str_from(client_info(client)->username), "alice");
-    ck_str(str_from(client_info(client)->client_id), "alice-1");
+    ck_str(str_from(client_info(client).username), "alice");
+    ck_str(str_from(client_info(client).client_id), "alice-1");
     ck_assert_uint_eq(client_expires_at(client), 4000);
     ck_assert_uint_eq(client_max_inflight(client), 3);
     ck_assert_uint_eq(client_max_queued(client), 4);
@@ -367,7 +367,7 @@ START_TEST(a_denied_login_brings_nothing_along)
     fixture_start("plugins: [{name: p0}, {name: p1, required: true}]\n");
     struct client *client = a_client("c", "u");
     ck_assert_int_eq(login_now(client, "u", "x").verdict, NOCTULE_DENY);
-    ck_str(str_from(client_info(client)->username), "u");
+    ck_str(str_from(client_info(client).username), "u");
     ck_assert_uint_eq(
         scripts[0].host->client_data(scripts[0].instance, (const struct noctule_client *)client), 0);
     drop(client);

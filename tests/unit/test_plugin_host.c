@@ -547,7 +547,7 @@ START_TEST(the_last_reference_may_go_on_another_thread)
 {
     fixture_start("plugins: [{name: p0}]\n");
     struct client *client = a_client("c", "u");
-    uint64_t id = client_info(client)->connection_id;
+    uint64_t id = client_info(client).connection_id;
     ck_assert_ptr_eq(client_find(fixture.worker, id), client);
     client_gone(client);
     ck_assert_ptr_null(client_find(fixture.worker, id));
@@ -575,17 +575,17 @@ START_TEST(what_is_known_of_the_transport)
                                        .gid = 100,
                                        .pid = 77};
     struct client *client = client_new(fixture.worker, &identity);
-    const struct noctule_client_info *info = client_info(client);
-    ck_assert_uint_eq(info->size, sizeof *info);
-    ck_str(str_from(info->transport), "unix");
-    ck_assert(info->has_peer != 0);
-    ck_assert_uint_eq(info->uid, 1000);
-    ck_assert_uint_eq(info->gid, 100);
-    ck_assert_int_eq(info->pid, 77);
+    const struct noctule_client_info info = client_info(client);
+    ck_assert_uint_eq(info.size, sizeof info);
+    ck_str(str_from(info.transport), "unix");
+    ck_assert(info.has_peer != 0);
+    ck_assert_uint_eq(info.uid, 1000);
+    ck_assert_uint_eq(info.gid, 100);
+    ck_assert_int_eq(info.pid, 77);
     drop(client);
     client = a_client("d", "u");
-    ck_assert_ptr_null(client_info(client)->transport.data);
-    ck_assert_uint_eq(client_info(client)->has_peer, 0);
+    ck_assert_ptr_null(client_info(client).transport.data);
+    ck_assert_uint_eq(client_info(client).has_peer, 0);
     drop(client);
 }
 END_TEST
@@ -602,7 +602,7 @@ START_TEST(many_clients_are_found)
     for (int i = 0; i < MANY; i++) {
         if (i % 3 == 0)
             continue;
-        ck_assert_ptr_eq(client_find(fixture.worker, client_info(clients[i])->connection_id), clients[i]);
+        ck_assert_ptr_eq(client_find(fixture.worker, client_info(clients[i]).connection_id), clients[i]);
         drop(clients[i]);
     }
 }

@@ -177,7 +177,7 @@ START_TEST(errands)
 {
     ran = released = 0;
     struct client *client = a_client("c", "u");
-    uint64_t id = client_info(client)->connection_id;
+    uint64_t id = client_info(client).connection_id;
     ck_assert_uint_eq(host()->worker_count(), 1);
     ck_assert_uint_eq(host()->worker_index(scripts[0].worker), 0);
     ck_assert_int_eq(host()->run_on_worker(scripts[0].instance, 0, run, NULL), NOCTULE_OK);

@@ -509,7 +509,7 @@ START_TEST(invalidate_forgets_and_asks_the_broker_to_recheck)
     access_now(client, PUBLISH, "t");
     access_now(other, PUBLISH, "t");
     const struct noctule_host *host = scripts[0].host;
-    ck_assert_int_eq(host->invalidate(scripts[0].instance, client_info(client)->connection_id), NOCTULE_OK);
+    ck_assert_int_eq(host->invalidate(scripts[0].instance, client_info(client).connection_id), NOCTULE_OK);
     settle();
     ck_assert_uint_eq(upcall_log.rechecks, 1);
     access_now(client, PUBLISH, "t");
