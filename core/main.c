@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/cli/bench.h"
 #include "core/cli/check.h"
 #include "core/cli/explain.h"
 #include "core/cli/passwd.h"
@@ -22,6 +23,7 @@ static const struct command commands[] = {
     {"passwd", "add, change or delete users of a password file", cli_passwd},
     {"explain", "show how a configuration decides about a client, plugin by plugin", cli_explain},
     {"plugin", "list plugins, or describe one", cli_plugin},
+    {"bench", "put load on a broker and measure it", cli_bench},
     {"help", "show help about a command", help},
 };
 

@@ -46,7 +46,7 @@ def test_version():
     assert re.fullmatch(r"noctule \d+\.\d+\.\d+\S*\n", done.stdout)
 
 
-@pytest.mark.parametrize("command", ("run", "check", "passwd", "explain", "plugin"))
+@pytest.mark.parametrize("command", ("run", "check", "passwd", "explain", "plugin", "bench"))
 def test_help_of_every_command(command):
     done = run_command("help", command)
     assert done.returncode == 0 and f"noctule {command}" in done.stdout and done.stderr == ""
@@ -57,7 +57,7 @@ def test_help_lists_the_commands():
     for arguments in (("help",), ("--help",), ("-h",)):
         done = run_command(*arguments)
         assert done.returncode == 0
-        for command in ("run", "check", "passwd", "explain", "plugin"):
+        for command in ("run", "check", "passwd", "explain", "plugin", "bench"):
             assert re.search(rf"^\s+{command}\b", done.stdout, re.M)
 
 
