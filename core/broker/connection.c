@@ -205,13 +205,13 @@ void connection_leave(struct connection *connection, uint8_t reason, bool with_w
         if (!with_will)
             will_drop(session);
         uint64_t now = here->worker->now_ms;
-        session->expires_ms =
-            session->expiry_s == UINT32_MAX ? UINT64_MAX : now + session->expiry_s * 1000ULL;
         if (session->will)
             session->will->due_ms = now + session->will->delay_s * 1000ULL;
+        session_set_away(session,
+                         session->expiry_s == UINT32_MAX ? UINT64_MAX : now + session->expiry_s * 1000ULL);
         // Sets the timer for what is due later, does at once what is due now. [v5 3.1.2.5, 3.1.2.11.2]
         if (!session->taken_over)
-            session_timer_expired(&session->timer, here->worker);
+            session_timer_expired(&session->absence->timer, here->worker);
     }
     client_unref(connection->client);
     connection->client = NULL;
@@ -219,11 +219,12 @@ void connection_leave(struct connection *connection, uint8_t reason, bool with_w
 
 void session_timer_expired(struct wheel_timer *timer, void *context)
 {
-    struct session *session = (struct session *)((char *)timer - offsetof(struct session, timer));
+    struct absence *absence = (struct absence *)timer;
+    struct session *session = absence->session;
     struct worker *worker = context;
     struct broker_worker *here = worker->owner;
     uint64_t now = worker->now_ms;
-    if (session->expires_ms <= now) {
+    if (absence->expires_ms <= now) {
         session_end(here, session, true);
         return;
     }
@@ -232,11 +233,11 @@ void session_timer_expired(struct wheel_timer *timer, void *context)
         session->will = NULL;
         will_publish(will);
     }
-    uint64_t due = session->expires_ms;
+    uint64_t due = absence->expires_ms;
     if (session->will && session->will->due_ms < due)
         due = session->will->due_ms;
     if (due != UINT64_MAX)
-        wheel_start(&worker->wheel, &session->timer, due, session_timer_expired);
+        wheel_start(&worker->wheel, timer, due, session_timer_expired);
 }
 
 // Messages that other members of a shared group may take are theirs when a member's session ends; QoS 2 ones

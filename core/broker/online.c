@@ -39,7 +39,7 @@ static struct session *take_over(struct broker_worker *here, struct session *ses
             return NULL;
         }
     }
-    wheel_stop(&session->timer);
+    session_end_absence(session);
     if (clean_start) {
         session_end(here, session, false);
         return NULL;

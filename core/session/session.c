@@ -65,6 +65,23 @@ void session_set_online(struct session *session, bool online)
     }
 }
 
+void session_set_away(struct session *session, uint64_t expires_ms)
+{
+    if (!session->absence)
+        session->absence = memory_zalloc(sizeof *session->absence);
+    session->absence->session = session;
+    session->absence->expires_ms = expires_ms;
+}
+
+void session_end_absence(struct session *session)
+{
+    if (!session->absence)
+        return;
+    wheel_stop(&session->absence->timer);
+    free(session->absence);
+    session->absence = NULL;
+}
+
 void session_add_replay(struct session *session, struct retained_list *list, uint8_t qos, uint32_t identifier,
                         bool covered)
 {

@@ -32,20 +32,26 @@ struct replay {
     bool covered;
 };
 
+/** While a session has no connection. */
+struct absence {
+    struct wheel_timer timer; ///< first: expiry, or the will's delay
+    struct session *session;
+    uint64_t expires_ms; ///< UINT64_MAX: never
+};
+
 /** There is one for each idle client: what is only needed while something happens hangs on pointers. */
 struct session {
-    uint64_t id;              ///< worker index in the upper 8 bits; see sessions.h
-    void *connection;         ///< the broker's; NULL: not connected
-    struct wheel_timer timer; ///< while not connected: expiry, or the will's delay
+    uint64_t id;      ///< worker index in the upper 8 bits; see sessions.h
+    void *connection; ///< the broker's; NULL: not connected
+    struct absence *absence;
     struct will *will;
     struct subscription **subscriptions; ///< each knows its place here
+    struct replay *replay_first;
     uint32_t subscription_count;
     uint32_t subscription_capacity;
     uint32_t shared_count; ///< shared ones among the subscriptions
     uint32_t expiry_s;     ///< Session Expiry Interval; UINT32_MAX: never
-    uint64_t expires_ms;   ///< while not connected
     struct queue queue;
-    struct replay *replay_first;
     struct window window;
     struct packet_ids received; ///< incoming QoS 2
     uint32_t mark;              ///< of the router, to find a session that stands twice in one match
@@ -70,6 +76,13 @@ bool session_unsubscribe(struct session *session, struct subscriptions *index, s
 
 /** Tells the index whether the session's shared subscriptions can take messages. */
 void session_set_online(struct session *session, bool online);
+
+/** The connection has gone: the session is to end at `expires_ms` (UINT64_MAX: never). Its absence has a
+ * timer for that, which the caller starts. */
+void session_set_away(struct session *session, uint64_t expires_ms);
+
+/** There is a connection again, or there will be nothing any more; the timer is stopped. */
+void session_end_absence(struct session *session);
 
 /** Whether anything waits to be sent. */
 static inline bool session_has_waiting(const struct session *session)

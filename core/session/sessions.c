@@ -1,5 +1,6 @@
 #include "core/session/sessions.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +27,9 @@ static bool take_slot(struct sessions *sessions, uint32_t *slot)
 struct session *session_new(struct sessions *sessions, struct str client_id)
 {
     uint32_t slot;
-    struct session *session = memory_try(sizeof *session + client_id.length);
+    // The client id may begin inside the structure's padding: the structure is written first.
+    size_t size = offsetof(struct session, client_id) + client_id.length;
+    struct session *session = memory_try(size > sizeof *session ? size : sizeof *session);
     if (!session || !take_slot(sessions, &slot)) {
         free(session);
         return NULL;
@@ -38,7 +41,8 @@ struct session *session_new(struct sessions *sessions, struct str client_id)
     if (client_id.length > 0)
         memcpy(session->client_id, client_id.data, client_id.length);
     sessions->slots[slot] = session;
-    map_put(&sessions->by_client_id, session_client_id(session), session);
+    table_insert(&sessions->by_client_id, str_hash(client_id), session);
+    sessions->count++;
     return session;
 }
 
@@ -53,7 +57,7 @@ static void give_slot_back(struct sessions *sessions, uint32_t slot)
 
 void session_free(struct sessions *sessions, struct session *session)
 {
-    wheel_stop(&session->timer);
+    session_end_absence(session);
     for (uint32_t i = 0; i < session->subscription_count; i++)
         subscriptions_remove(sessions->index, session->subscriptions[i]);
     free(session->subscriptions);
@@ -63,19 +67,24 @@ void session_free(struct sessions *sessions, struct session *session)
     queue_clear(&session->queue);
     window_clear(&session->window);
     packet_ids_clear(&session->received);
-    map_remove(&sessions->by_client_id, session_client_id(session));
+    table_remove(&sessions->by_client_id, str_hash(session_client_id(session)), session);
+    sessions->count--;
     give_slot_back(sessions, (uint32_t)(session->id >> 32) & 0xFFFFFF);
     free(session);
 }
 
 struct session *sessions_find(const struct sessions *sessions, struct str client_id)
 {
-    return map_get(&sessions->by_client_id, client_id);
+    struct table_probe probe;
+    struct session *session = table_probe_first(&sessions->by_client_id, str_hash(client_id), &probe);
+    while (session && !str_equal(session_client_id(session), client_id))
+        session = table_probe_next(&probe);
+    return session;
 }
 
 void sessions_clear(struct sessions *sessions)
 {
-    map_clear(&sessions->by_client_id);
+    table_clear(&sessions->by_client_id);
     free(sessions->slots);
     free(sessions->generations);
     free(sessions->free_slots);

@@ -4,14 +4,15 @@
 #ifndef NOCTULE_SESSION_SESSIONS_H
 #define NOCTULE_SESSION_SESSIONS_H
 
-#include "core/base/map.h"
 #include "core/session/session.h"
+#include "core/topic/table.h"
 
 /** Zero-initialise and set `worker` and `index`. */
 struct sessions {
     unsigned worker; ///< its index, part of every session id
     struct subscriptions *index;
-    struct map by_client_id;
+    struct table by_client_id; ///< by str_hash of it
+    size_t count;
     struct session **slots;
     uint32_t *generations; ///< of each slot, so that an id is never reused; 0: the slot has run out of them
     size_t slot_count;

@@ -82,14 +82,16 @@ static uint64_t check_sessions(struct broker_worker *here, bool limits_stand)
         require(sessions_find(&here->sessions, session_client_id(session)) == session,
                 "a session is found by its client id");
         require(sessions_get(&here->sessions, session->id) == session, "and by its own");
-        require(connection || wheel_is_running(&session->timer) || session->expires_ms == UINT64_MAX,
+        require((connection == NULL) == (session->absence != NULL), "a session is connected or away");
+        require(connection || wheel_is_running(&session->absence->timer) ||
+                    session->absence->expires_ms == UINT64_MAX,
                 "a session without connection will end");
         require(!limits_stand || session->subscription_count <= limits->subscriptions,
                 "limits.subscriptions");
         check_window(session);
         check_queue(session, limits, limits_stand);
     }
-    require(count == here->sessions.by_client_id.count, "every session has its client id");
+    require(count == here->sessions.count, "every session has its client id");
     return subscriptions;
 }
 
@@ -120,7 +122,7 @@ void invariants_check(const struct inprocess *house)
     for (unsigned i = 0; i < broker->worker_count; i++) {
         struct broker_worker *here = &broker->states[i];
         subscriptions += check_sessions(here, limits_stand);
-        sessions += here->sessions.by_client_id.count;
+        sessions += here->sessions.count;
         for (struct connection *connection = here->connections; connection; connection = connection->next) {
             check_connection(here, connection);
             connections++;

@@ -348,7 +348,8 @@ START_TEST(ending)
     session->will = memory_zalloc(sizeof *session->will);
     session->will->message = message_ref(list.messages[2]);
     session_add_replay(session, &list, 2, 0, false);
-    wheel_start(&wheel, &session->timer, 100, NULL);
+    session_set_away(session, 100);
+    wheel_start(&wheel, &session->absence->timer, 100, NULL);
     session_drop_will(session);
     session_drop_will(session);
     ck_assert_ptr_null(session->will);
