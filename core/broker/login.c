@@ -259,18 +259,33 @@ static bool moves_again(struct connection *connection)
     return true;
 }
 
-// A reload came while a plugin was thinking: what it let in was judged by what does not hold any more. An
-// exchange of AUTH packets cannot be repeated, and counts.
+// A reload or a revocation came while a plugin was thinking: what it let in was judged by what does not hold
+// any more.
 static bool is_outdated(const struct connection *connection)
 {
-    return !connection->enhanced &&
-           connection->connect->judges != plugin_worker_generation(connection->stream.worker);
+    return connection->connect->judges != plugin_worker_generation(connection->stream.worker) ||
+           client_login_is_revoked(connection->client);
 }
 
 static void login_again(struct connection *connection)
 {
     forget_client(connection);
     login_begin(connection);
+}
+
+// An exchange of AUTH packets cannot be repeated: after a reload it counts, after a revocation it does not.
+static bool logs_in_again(struct connection *connection)
+{
+    if (!is_outdated(connection))
+        return false;
+    if (!connection->enhanced) {
+        login_again(connection);
+        return true;
+    }
+    if (!client_login_is_revoked(connection->client))
+        return false;
+    connection_fail(connection, MQTT_NOT_AUTHORIZED, "revoked during its login");
+    return true;
 }
 
 static void let_in(struct connection *connection, const struct outcome *outcome)
@@ -286,9 +301,7 @@ static void login_decided(struct client *client, const struct outcome *outcome, 
     connection->pending = NULL;
     switch (outcome->verdict) {
     case NOCTULE_ALLOW:
-        if (is_outdated(connection))
-            login_again(connection);
-        else if (!moves_again(connection))
+        if (!logs_in_again(connection) && !moves_again(connection))
             let_in(connection, outcome);
         break;
     case NOCTULE_CONTINUE:

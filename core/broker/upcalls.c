@@ -8,7 +8,7 @@ static void disconnect(struct client *client, uint8_t reason_code, struct str re
     struct connection *connection = client_owner(client);
     if (!connection)
         return;
-    char *why = str_format("plugin %s: %.*s", instance, STR_ARG(reason));
+    char *why = instance ? str_format("plugin %s: %.*s", instance, STR_ARG(reason)) : str_to_c(reason);
     bool known = reason_code >= 0x80 && mqtt_reason_allowed_from(false, MQTT_DISCONNECT, reason_code);
     connection_fail(connection, known ? reason_code : MQTT_ADMINISTRATIVE_ACTION, why);
     free(why);

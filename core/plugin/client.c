@@ -79,6 +79,47 @@ void client_each(struct worker *worker, void (*visit)(struct client *client, voi
     }
 }
 
+void client_walk_begin(struct worker *worker, struct client_walk *walk)
+{
+    const struct noctule_worker *here = worker_plugins(worker);
+    *walk = (struct client_walk){.buckets = here ? here->clients.capacity : 0,
+                                 .newest = here ? here->last_connection : 0};
+}
+
+// `visit` may have freed any client but those that are held.
+static void visit_bucket(const struct client_walk *walk, struct client *client,
+                         void (*visit)(struct client *client, void *argument), void *argument)
+{
+    if (client)
+        client_ref(client);
+    while (client) {
+        struct client *next = client->next ? client_ref(client->next) : NULL;
+        if (!client->gone && client->connection_id >> CONNECTION_WORKER_BITS <= walk->newest)
+            visit(client, argument);
+        client_unref(client);
+        client = next;
+    }
+}
+
+bool client_walk_on(struct worker *worker, struct client_walk *walk, size_t places,
+                    void (*visit)(struct client *client, void *argument), void *argument)
+{
+    const struct noctule_worker *here = worker_plugins(worker);
+    for (; here && places > 0 && walk->position < walk->buckets; places--, walk->position++) {
+        // The table grows by doubling, which spreads what was in a bucket over that and later ones.
+        for (size_t i = walk->position; i < here->clients.capacity; i += walk->buckets)
+            visit_bucket(walk, here->clients.buckets[i], visit, argument);
+    }
+    return here && walk->position < walk->buckets;
+}
+
+bool client_login_is_revoked(const struct client *client)
+{
+    const struct client_extra *extra = client->extra;
+    bool renamed = extra && (extra->client_id.data || extra->username.data);
+    return client->revoked || (client->doubted && renamed);
+}
+
 uint64_t *client_ids(struct noctule_worker *worker, size_t *count)
 {
     uint64_t *ids = memory_alloc((worker->clients.count + 1) * sizeof *ids);

@@ -75,4 +75,22 @@ struct client *client_find(struct worker *worker, uint64_t connection_id);
 /** Walks the worker's clients: for each, `visit`; the set must not change meanwhile. */
 void client_each(struct worker *worker, void (*visit)(struct client *client, void *argument), void *argument);
 
+/** A walk over the clients that are connected when it begins, in slices; between these, clients come and go.
+ */
+struct client_walk {
+    size_t position;
+    size_t buckets; ///< when it began
+    uint64_t newest;
+};
+
+void client_walk_begin(struct worker *worker, struct client_walk *walk);
+
+/** Visits the next `places` places of the table, each of which has one client on average. `visit` may end
+ * clients. False when that was the last of it, also because the worker stops. */
+bool client_walk_on(struct worker *worker, struct client_walk *walk, size_t places,
+                    void (*visit)(struct client *client, void *argument), void *argument);
+
+/** Whether a login that has just been allowed was asked about before a revocation that concerns it. */
+bool client_login_is_revoked(const struct client *client);
+
 #endif

@@ -59,6 +59,8 @@ struct client {
     bool recheck_queued : 1;
     bool clean_start : 1;
     bool has_username : 1;
+    bool revoked : 1; ///< in this client's time, by the names that it had
+    bool doubted : 1; ///< somebody else was, who may be this one under a name that its login brings
     uint8_t protocol_version;
     uint16_t keep_alive;
     uint16_t client_id_length; ///< of the strings, which stand in this order

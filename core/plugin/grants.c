@@ -22,6 +22,14 @@ void grants_free(struct grant_set *sets)
     }
 }
 
+void grants_revoke(struct grant_set *sets)
+{
+    for (; sets; sets = sets->next) {
+        sets->count = 0;
+        sets->access = 0;
+    }
+}
+
 void grants_replace(struct grant_set **sets, uint8_t instance, const struct answer *answer)
 {
     for (struct grant_set **link = sets; *link; link = &(*link)->next) {

@@ -19,6 +19,9 @@ struct grant_set {
 void grants_replace(struct grant_set **sets, uint8_t instance, const struct answer *answer);
 void grants_free(struct grant_set *sets);
 
+/** Takes every grant away. The sets stay: who had grants is not for `default_access` because of that. */
+void grants_revoke(struct grant_set *sets);
+
 /** The instance's set, or NULL. */
 const struct grant_set *grants_of(const struct grant_set *sets, uint8_t instance);
 

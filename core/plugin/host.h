@@ -21,7 +21,8 @@ struct generation;
 /** What plugins may ask of the broker. Called on the named worker (the client's own, where there is a
  * client). */
 struct plugin_upcalls {
-    /** End the client's connection; `reason` (may be empty) for the log. */
+    /** End the client's connection; `reason` (may be empty) for the log. `instance` is NULL when it was no
+     * plugin that wants it. */
     void (*disconnect)(struct client *client, uint8_t reason_code, struct str reason, const char *instance);
     /** Ask again about the client's live subscriptions, because verdicts may have changed. */
     void (*recheck)(struct client *client);

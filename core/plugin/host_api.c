@@ -214,4 +214,5 @@ const struct noctule_host host_api = {
     .metric_set = metric_set,
     .metric_observe = metric_observe,
     .metric_each = host_metric_each,
+    .revoke = host_revoke,
 };

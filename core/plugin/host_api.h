@@ -74,4 +74,7 @@ int32_t host_run_on_client(struct noctule_instance *instance, uint64_t connectio
 int32_t host_invalidate(struct noctule_instance *instance, uint64_t connection_id);
 int32_t host_publish(struct noctule_instance *instance, const struct noctule_publication *publication);
 
+/** revoke.c */
+int32_t host_revoke(struct noctule_instance *instance, const struct noctule_revocation *what);
+
 #endif

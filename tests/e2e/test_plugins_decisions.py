@@ -5,6 +5,7 @@ import time
 import pytest
 
 import mqtt_codec as wire
+from broker import WORKERS
 from mqtt_codec import V311, V5
 from mqtt_raw import TIME_SCALE
 from plugins import chain, entry, lines, wait_lines
@@ -294,6 +295,35 @@ def test_disconnecting_and_calling_by_connection_id(start_broker, connect):
     assert not lines(broker, "called for", since)
     control.publish("control/kick", "123456789", qos=1)
     control.publish("control/kick", str(200 << 56), qos=1)
+
+
+def test_a_plugin_revokes_a_user(start_broker, connect):
+    broker = start_broker(chain("revokes", default_access="deny"))
+    bad, good = connect(to=broker, username="bad"), connect(to=broker, username="good")
+    for one in (bad, good):
+        one.subscribe("a/#", qos=1)
+        one.publish("b", "x", qos=1)
+    good.publish("control/revoke", "bad", qos=1)
+    broker.wait_log(r"info what was granted is revoked.*user=bad.*plugin=revokes.*clients=1")
+    assert len(lines(broker, "revoked user bad client  flags 0 worker")) == WORKERS
+    bad.publish("b", "x", qos=1, reason=0x87)
+    good.publish("a/1", "y", qos=1)
+    good.expect_message("a/1", "y")
+    bad.expect_nothing()
+    bad.ping()
+    # A login anew is asked about anew.
+    connect(to=broker, username="bad").publish("b", "x", qos=1, reason=0x87)
+
+
+def test_a_plugin_revokes_a_client_and_its_connection(start_broker, connect):
+    broker = start_broker(chain("revokes", default_access="deny"))
+    victim, other = connect(to=broker, id="victim"), connect(to=broker)
+    other.publish("control/cut", "victim", qos=1)
+    victim.expect_disconnect(0x98)
+    broker.wait_log(r"info what was granted is revoked.*client=victim.*disconnect=yes clients=1")
+    other.publish("control/cut", "", qos=1)  # an empty name is a name
+    broker.wait_log("asked to revoke: 0")
+    other.ping()
 
 
 # ---- Enhanced authentication -----------------------------------------------------------------------------

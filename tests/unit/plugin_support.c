@@ -163,6 +163,14 @@ static void script_event(const struct noctule_context *context, const struct noc
         script->on_event(context, event);
 }
 
+static void script_revoke(const struct noctule_context *context, const struct noctule_revocation *what)
+{
+    struct script *script = context->state;
+    atomic_fetch_add(&script->revocations, 1);
+    if (script->on_revoke)
+        script->on_revoke(context, what);
+}
+
 void scripts_reset(void)
 {
     static int32_t (*const inits[])(const struct noctule_host *, struct noctule_instance *,
@@ -191,7 +199,8 @@ void scripts_reset(void)
                                                     .message_in = script_in,
                                                     .message_out = script_out,
                                                     .revalidate = script_valid,
-                                                    .event = script_event};
+                                                    .event = script_event,
+                                                    .revoke = script_revoke};
     }
     if (upcall_log.published)
         message_unref(upcall_log.published);
@@ -205,7 +214,7 @@ static void on_disconnect(struct client *client, uint8_t code, struct str reason
     upcall_log.disconnects++;
     upcall_log.code = code;
     snprintf(upcall_log.reason, sizeof upcall_log.reason, "%.*s", STR_ARG(reason));
-    snprintf(upcall_log.instance, sizeof upcall_log.instance, "%s", instance);
+    snprintf(upcall_log.instance, sizeof upcall_log.instance, "%s", instance ? instance : "");
     client_gone(client);
 }
 

@@ -41,13 +41,14 @@ struct script {
     noctule_verdict (*on_out)(const struct noctule_context *context, struct noctule_message *message);
     int32_t (*on_build)(const struct noctule_config *config);
     void (*on_event)(const struct noctule_context *context, const struct noctule_event *event);
+    void (*on_revoke)(const struct noctule_context *context, const struct noctule_revocation *what);
     void (*on_init)(void);
     // Seen.
     const struct noctule_host *host;
     struct noctule_instance *instance;
     struct noctule_worker *_Atomic worker;
     _Atomic unsigned logins, steps, accesses, ins, outs, valids, events, builds, retires, ups, downs, finis,
-        psks;
+        psks, revocations;
     struct noctule_request *held[HELD_MAX];
     _Atomic unsigned held_places, held_count; ///< places taken; places filled
     _Atomic uint32_t last_access;             ///< its access bit

@@ -186,6 +186,18 @@ struct noctule_message_info {
     uint32_t origin;                        /* 0: a client; else published by the broker or a plugin */
 };
 
+/* Revocation flags. */
+#define NOCTULE_REVOKE_DISCONNECT 0x01u /* end the connections that are concerned, with 0x98 */
+
+/* 1.1: what was let in or allowed before does not hold any more. A client is concerned when it has all the
+ * names that are given; at least one is. */
+struct noctule_revocation {
+    uint32_t size;
+    uint32_t flags;                  /* NOCTULE_REVOKE_ bits */
+    struct noctule_string username;  /* data is NULL: whatever it is */
+    struct noctule_string client_id; /* data is NULL: whatever it is */
+};
+
 /* Events: bits of noctule_plugin.event_mask and values of noctule_event.event. */
 #define NOCTULE_EVENT_CONNECTED         0x00000001u
 #define NOCTULE_EVENT_DISCONNECTED      0x00000002u /* reason_code and reason say why */
@@ -449,6 +461,13 @@ struct noctule_host {
     void (*metric_observe)(struct noctule_metric *metric, uint64_t microseconds); /* histogram */
     /* Any thread: calls `function` for every metric of the broker and of all instances. */
     void (*metric_each)(noctule_metric_fn function, void *argument);
+
+    /* -- 1.1. Any thread: what `noctule revoke` does. On every worker, at a later turn of its loop: the
+     * `revoke` hook of every instance is called, this one's included; then the connected clients that are
+     * concerned lose what their login granted and the verdicts that are kept of them, and their live
+     * subscriptions are asked about again; or, if so asked, they are disconnected. Logins that are being
+     * decided are asked about anew. NOCTULE_OK means asked, not done. */
+    int32_t (*revoke)(struct noctule_instance *instance, const struct noctule_revocation *what);
 };
 
 /* ---- Plugin: what the shared object describes ------------------------------------------------------------
@@ -511,6 +530,11 @@ struct noctule_plugin {
     /* 1.1: which bits of authorize_mask this snapshot wants to be asked about, for plugins whose
      * configuration decides it. Main thread, once, after `build`. 0: as if there were no authorize hook. */
     uint32_t (*access_wanted)(void *state, void *snapshot);
+
+    /* 1.1. Something is revoked: drop what this instance keeps about that user or client, on this worker and
+     * beyond, before it returns. Called once per worker, whether or not such a client is connected; answers
+     * of the time before must not be kept. What the broker keeps is its own business. */
+    void (*revoke)(const struct noctule_context *context, const struct noctule_revocation *what);
 };
 
 #ifdef __cplusplus
