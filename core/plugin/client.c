@@ -228,6 +228,7 @@ static void extra_free(struct client_extra *extra)
         decision_free(extra->login);
     grants_free(extra->grants);
     verdict_cache_clear(&extra->cache, -1);
+    access_memo_free(extra->memo);
     while (extra->data) {
         struct client_data *next = extra->data->next;
         free(extra->data);

@@ -4,6 +4,7 @@
 #ifndef NOCTULE_PLUGIN_CLIENT_STATE_H
 #define NOCTULE_PLUGIN_CLIENT_STATE_H
 
+#include "core/plugin/access_memo.h"
 #include "core/plugin/decision_state.h"
 #include "core/plugin/grants.h"
 #include "core/plugin/types.h"
@@ -29,6 +30,7 @@ struct client_extra {
     struct str username;  ///< the same
     struct grant_set *grants;
     struct verdict_cache cache;
+    struct access_memo *memo; ///< NULL: nothing yet
     struct client_data *data; ///< of further instances
     struct decision *login;   ///< waits for the client's AUTH packet
     struct str auth_method;   ///< of the enhanced authentication that let it in; owned

@@ -96,7 +96,7 @@ char *module_find(const char *name, char **problem)
 
 bool module_describe(struct noctule_plugin *plugin, const struct noctule_plugin *given, char **problem)
 {
-    const uint32_t flags = NOCTULE_FLAG_SERIAL | NOCTULE_FLAG_BLOCKING;
+    const uint32_t flags = NOCTULE_FLAG_SERIAL | NOCTULE_FLAG_BLOCKING | NOCTULE_FLAG_REPEATABLE;
     memset(plugin, 0, sizeof *plugin);
     if (!given || given->size < PLUGIN_SIZE_MIN) {
         *problem = str_format("its description is too short to be one (%u bytes)", given ? given->size : 0);

@@ -199,7 +199,7 @@ START_TEST(describes_itself)
     ck_assert_uint_eq(plugin->abi_major, NOCTULE_ABI_MAJOR);
     ck_assert_str_eq(plugin->name, "acl-file");
     ck_assert_uint_eq(plugin->authorize_mask, NOCTULE_ACCESS_ALL);
-    ck_assert_uint_eq(plugin->flags, 0);
+    ck_assert_uint_eq(plugin->flags, NOCTULE_FLAG_REPEATABLE);
 }
 END_TEST
 

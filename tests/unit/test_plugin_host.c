@@ -194,7 +194,7 @@ START_TEST(descriptions_are_checked)
         {.size = sizeof good, .abi_major = 1, .abi_minor = NOCTULE_ABI_MINOR + 1, .name = "x"},
         {.size = sizeof good, .abi_major = 1},
         {.size = sizeof good, .abi_major = 1, .name = ""},
-        {.size = sizeof good, .abi_major = 1, .name = "x", .flags = 4},
+        {.size = sizeof good, .abi_major = 1, .name = "x", .flags = 8},
         {.size = sizeof good, .abi_major = 1, .name = "x", .authorize_mask = 16},
         {.size = sizeof good, .abi_major = 1, .name = "x", .authorize = script_plugins[0].authorize},
     };

@@ -477,6 +477,10 @@ struct noctule_host {
 #define NOCTULE_FLAG_SERIAL 0x01u
 /* authenticate, auth_step, authorize and psk run on helper threads, and may block. */
 #define NOCTULE_FLAG_BLOCKING 0x02u
+/* 1.1. What `authorize` answers follows from the snapshot, the client's info and the access (whatever the
+ * size of the payload), and from nothing else: the broker may take an ALLOW of PUBLISH or DELIVER again
+ * without asking, until the client or the snapshot is another one or `invalidate` is called. */
+#define NOCTULE_FLAG_REPEATABLE 0x04u
 
 struct noctule_plugin {
     uint32_t size;

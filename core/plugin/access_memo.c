@@ -1,0 +1,77 @@
+#include "core/plugin/access_memo.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/memory.h"
+
+enum { CAPACITY_LEAST = 48 };
+
+struct allowed_access {
+    uint32_t epoch;
+    uint16_t length;
+    uint16_t capacity;
+    uint8_t access;
+    uint8_t qos;
+    uint8_t retain;
+    char topic[];
+};
+
+// Topics of one client mostly differ in their length, at the end or in the middle.
+static unsigned place_of(const struct noctule_access *access)
+{
+    const char *topic = access->topic.data;
+    size_t length = access->topic.length;
+    if (length == 0)
+        return 0;
+    unsigned sum =
+        (unsigned)length + (unsigned char)topic[length - 1] + 3U * (unsigned char)topic[length / 2];
+    return (sum + access->access) % ACCESS_MEMO_PLACES;
+}
+
+bool access_memo_has(const struct access_memo *memo, const struct noctule_access *access, uint32_t epoch)
+{
+    const struct allowed_access *allowed = memo->places[place_of(access)];
+    return allowed && allowed->length == access->topic.length && allowed->epoch == epoch &&
+           allowed->access == access->access && allowed->qos == access->qos &&
+           allowed->retain == access->retain &&
+           memcmp(allowed->topic, access->topic.data, allowed->length) == 0;
+}
+
+void access_memo_keep(struct access_memo **memo, const struct noctule_access *access, uint32_t epoch)
+{
+    size_t length = access->topic.length;
+    if (length == 0 || length > UINT16_MAX)
+        return;
+    if (!*memo) {
+        *memo = memory_try(sizeof **memo);
+        if (!*memo)
+            return;
+        **memo = (struct access_memo){0};
+    }
+    struct allowed_access **place = &(*memo)->places[place_of(access)];
+    struct allowed_access *allowed = *place;
+    if (!allowed || allowed->capacity < length) {
+        size_t capacity = length > CAPACITY_LEAST ? length : CAPACITY_LEAST;
+        free(allowed);
+        allowed = *place = memory_try(sizeof *allowed + capacity);
+        if (!allowed)
+            return;
+        allowed->capacity = (uint16_t)capacity;
+    }
+    allowed->epoch = epoch;
+    allowed->length = (uint16_t)length;
+    allowed->access = (uint8_t)access->access;
+    allowed->qos = access->qos;
+    allowed->retain = access->retain;
+    memcpy(allowed->topic, access->topic.data, length);
+}
+
+void access_memo_free(struct access_memo *memo)
+{
+    if (!memo)
+        return;
+    for (unsigned i = 0; i < ACCESS_MEMO_PLACES; i++)
+        free(memo->places[i]);
+    free(memo);
+}

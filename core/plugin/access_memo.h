@@ -1,0 +1,30 @@
+// What a client was allowed a moment ago by plugins whose answers can be repeated (NOCTULE_FLAG_REPEATABLE):
+// the check of a topic that comes again is a comparison. The client's worker. Must not know who the client
+// is, nor who allowed it.
+#ifndef NOCTULE_PLUGIN_ACCESS_MEMO_H
+#define NOCTULE_PLUGIN_ACCESS_MEMO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "noctule/plugin.h"
+
+/** Topics are kept in places that follow from their bytes, one each: a client that goes through more topics
+ * than there are places is asked about again. */
+enum { ACCESS_MEMO_PLACES = 8 };
+
+struct allowed_access;
+
+struct access_memo {
+    struct allowed_access *places[ACCESS_MEMO_PLACES];
+};
+
+/** Whether this access was allowed in `epoch`. */
+bool access_memo_has(const struct access_memo *memo, const struct noctule_access *access, uint32_t epoch);
+
+/** Keeps that it was. Made on the first call; without memory nothing is kept. */
+void access_memo_keep(struct access_memo **memo, const struct noctule_access *access, uint32_t epoch);
+
+void access_memo_free(struct access_memo *memo);
+
+#endif

@@ -1,0 +1,202 @@
+// Plugins whose answers can be repeated: what is asked again, and what never is.
+#include "core/plugin/access_memo.h"
+#include "core/plugin/client_state.h"
+#include "tests/unit/plugin_support.h"
+
+static void setup(void)
+{
+    scripts_reset();
+    scripts[0].access = NOCTULE_ALLOW;
+    script_plugins[0].flags = NOCTULE_FLAG_REPEATABLE;
+}
+
+static void teardown(void)
+{
+    fixture_stop();
+}
+
+static int64_t count(enum instance_counter counter)
+{
+    return cells_sum(&scripts[0].instance->cells, counter);
+}
+
+static void ask(struct client *client, uint32_t access, const char *topic, noctule_verdict verdict,
+                unsigned asked_until_now)
+{
+    ck_assert_int_eq(access_now(client, access, topic).verdict, verdict);
+    ck_assert_uint_eq(scripts[0].accesses, asked_until_now);
+}
+
+START_TEST(asked_once)
+{
+    fixture_start("plugins: [{name: p0}]\n");
+    struct client *client = a_client("c", NULL);
+    struct client *other = a_client("d", NULL);
+    ask(client, PUBLISH, "a/b", NOCTULE_ALLOW, 1);
+    ask(client, PUBLISH, "a/b", NOCTULE_ALLOW, 1);
+    ask(client, PUBLISH, "a/b", NOCTULE_ALLOW, 1);
+    ck_assert_int_eq(count(COUNT_ALLOW), 3);
+    ck_assert_int_eq(count(COUNT_REUSED), 2);
+    // Neither for another client, nor for another topic, nor for another access.
+    ask(other, PUBLISH, "a/b", NOCTULE_ALLOW, 2);
+    ask(client, PUBLISH, "a/c", NOCTULE_ALLOW, 3);
+    ask(client, PUBLISH, "a/bb", NOCTULE_ALLOW, 4);
+    ask(client, DELIVER, "a/b", NOCTULE_ALLOW, 5);
+    ask(client, DELIVER, "a/b", NOCTULE_ALLOW, 5);
+    // These do not come often, and say more than yes.
+    ask(client, SUBSCRIBE, "a/b", NOCTULE_ALLOW, 6);
+    ask(client, SUBSCRIBE, "a/b", NOCTULE_ALLOW, 7);
+    ask(client, WILL, "a/b", NOCTULE_ALLOW, 8);
+    ask(client, WILL, "a/b", NOCTULE_ALLOW, 9);
+    drop(other);
+    drop(client);
+}
+END_TEST
+
+START_TEST(other_answers_are_asked_for)
+{
+    fixture_start("plugins: [{name: p0}, {name: p1}]\n");
+    struct client *client = a_client("c", NULL);
+    scripts[0].access = NOCTULE_DENY;
+    ask(client, PUBLISH, "t", NOCTULE_DENY, 1);
+    ask(client, PUBLISH, "t", NOCTULE_DENY, 2);
+    // Another one has decided, who said nothing of repeating.
+    scripts[0].access = NOCTULE_NEXT;
+    scripts[1].access = NOCTULE_ALLOW;
+    ask(client, PUBLISH, "t", NOCTULE_ALLOW, 3);
+    ask(client, PUBLISH, "t", NOCTULE_ALLOW, 4);
+    ck_assert_uint_eq(scripts[1].accesses, 2);
+    drop(client);
+}
+END_TEST
+
+START_TEST(plugins_that_did_not_say_so)
+{
+    script_plugins[0].flags = 0;
+    fixture_start("plugins: [{name: p0}]\n");
+    struct client *client = a_client("c", NULL);
+    ask(client, PUBLISH, "t", NOCTULE_ALLOW, 1);
+    ask(client, PUBLISH, "t", NOCTULE_ALLOW, 2);
+    drop(client);
+}
+END_TEST
+
+START_TEST(required_ones_are_asked)
+{
+    scripts[1].access = NOCTULE_ALLOW;
+    fixture_start("plugins: [{name: p0}, {name: p1, required: true}]\n");
+    struct client *client = a_client("c", NULL);
+    ask(client, PUBLISH, "t", NOCTULE_ALLOW, 1);
+    scripts[1].access = NOCTULE_DENY;
+    ask(client, PUBLISH, "t", NOCTULE_DENY, 2);
+    drop(client);
+}
+END_TEST
+
+START_TEST(rules_change)
+{
+    static const char yaml[] = "plugins: [{name: p0}]\n";
+    fixture_start(yaml);
+    struct client *client = a_client("c", NULL);
+    ask(client, PUBLISH, "t", NOCTULE_ALLOW, 1);
+    scripts[0].access = NOCTULE_DENY;
+    ask(client, PUBLISH, "t", NOCTULE_ALLOW, 1);
+    ck_assert(fixture_reload(yaml));
+    settle();
+    ask(client, PUBLISH, "t", NOCTULE_DENY, 2);
+    scripts[0].access = NOCTULE_ALLOW;
+    ask(client, PUBLISH, "t", NOCTULE_ALLOW, 3);
+    scripts[0].access = NOCTULE_DENY;
+    const struct noctule_host *host = scripts[0].host;
+    ck_assert_int_eq(host->invalidate(scripts[0].instance, client_info(client).connection_id), NOCTULE_OK);
+    settle();
+    ask(client, PUBLISH, "t", NOCTULE_DENY, 4);
+    drop(client);
+}
+END_TEST
+
+static noctule_verdict invalidate_and_allow(const struct noctule_context *context,
+                                            const struct noctule_access *access)
+{
+    (void)access;
+    client_forget_verdicts((struct client *)context->client, -1);
+    return NOCTULE_ALLOW;
+}
+
+START_TEST(rules_change_while_it_answers)
+{
+    scripts[0].on_access = invalidate_and_allow;
+    fixture_start("plugins: [{name: p0}]\n");
+    struct client *client = a_client("c", NULL);
+    ask(client, PUBLISH, "t", NOCTULE_ALLOW, 1);
+    ask(client, PUBLISH, "t", NOCTULE_ALLOW, 2);
+    drop(client);
+}
+END_TEST
+
+START_TEST(memo_tells_everything_apart)
+{
+    struct access_memo *memo = NULL;
+    struct noctule_access access = {.size = sizeof access, .access = PUBLISH, .topic = text("a/b"), .qos = 1};
+    access_memo_keep(&memo, &access, 7);
+    ck_assert(access_memo_has(memo, &access, 7));
+    ck_assert(!access_memo_has(memo, &access, 8));
+    struct noctule_access other = access;
+    other.payload_size = 99;
+    ck_assert(access_memo_has(memo, &other, 7));
+    other.qos = 0;
+    ck_assert(!access_memo_has(memo, &other, 7));
+    other = access;
+    other.retain = 1;
+    ck_assert(!access_memo_has(memo, &other, 7));
+    other = access;
+    other.access = DELIVER;
+    ck_assert(!access_memo_has(memo, &other, 7));
+    other = access;
+    other.topic = text("a/c");
+    ck_assert(!access_memo_has(memo, &other, 7));
+    other.topic = text("");
+    ck_assert(!access_memo_has(memo, &other, 7));
+    access_memo_keep(&memo, &other, 7);
+    ck_assert(!access_memo_has(memo, &other, 7));
+    access_memo_free(memo);
+}
+END_TEST
+
+// Topics of all lengths go through the places, whose memory is used again.
+START_TEST(memo_holds_topics_of_any_length)
+{
+    static char letters[70000];
+    memset(letters, 'x', sizeof letters);
+    struct access_memo *memo = NULL;
+    struct noctule_access access = {.size = sizeof access, .access = PUBLISH};
+    for (size_t length = 1; length < sizeof letters; length += length / 3 + 1) {
+        for (size_t again = 0; again < 2; again++) {
+            access.topic = noctule_string_of(letters, length);
+            access_memo_keep(&memo, &access, 1);
+            ck_assert(access_memo_has(memo, &access, 1) == (length <= UINT16_MAX));
+        }
+    }
+    access_memo_free(memo);
+    access_memo_free(NULL);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("plugin_repeat");
+    TCase *tests = tcase_create("plugin_repeat");
+    tcase_add_checked_fixture(tests, setup, teardown);
+    tcase_add_test(tests, asked_once);
+    tcase_add_test(tests, other_answers_are_asked_for);
+    tcase_add_test(tests, plugins_that_did_not_say_so);
+    tcase_add_test(tests, required_ones_are_asked);
+    tcase_add_test(tests, rules_change);
+    tcase_add_test(tests, rules_change_while_it_answers);
+    suite_add_tcase(suite, tests);
+    TCase *memo = tcase_create("access_memo");
+    tcase_add_test(memo, memo_tells_everything_apart);
+    tcase_add_test(memo, memo_holds_topics_of_any_length);
+    suite_add_tcase(suite, memo);
+    return run_suite(suite);
+}
