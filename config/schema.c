@@ -56,6 +56,8 @@ const struct schema_key schema_limits[] = {
     {"pending_decisions", SCHEMA_NUMBER,   false, AT(limits.pending_decisions),  10000, 1, 10000000, NULL},
     {"session_expiry",    SCHEMA_DURATION, false, AT(limits.session_expiry_ms),  7 * DAY, 0, 49710 * DAY, NULL},
     {"keep_alive",        SCHEMA_DURATION, true,  AT(limits.keep_alive_ms),      0, SECOND, 65535 * SECOND, NULL},
+    {"handshakes",        SCHEMA_NUMBER,   true,  AT(limits.handshakes),         1000, 1, 1000000, NULL},
+    {"handshake_rate",    SCHEMA_NUMBER,   true,  AT(limits.handshake_rate),     0, 1, 1000000, NULL},
     {"connect_timeout",   SCHEMA_DURATION, false, AT(limits.connect_timeout_ms), 10 * SECOND, 100, 10 * MINUTE, NULL},
     {"send_timeout",      SCHEMA_DURATION, true,  AT(limits.send_timeout_ms),    MINUTE, SECOND, DAY, NULL},
     {0},

@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "config/tree.h"
 #include "core/base/diagnostics.h"
@@ -22,36 +21,58 @@ enum settings_deny { SETTINGS_DENY_DROP, SETTINGS_DENY_DISCONNECT };
 /** `on_error` of a plugin: what an error or a timeout of it counts as. */
 enum settings_on_error { SETTINGS_ERROR_DENY, SETTINGS_ERROR_NEXT };
 
-/** What `bind` names. */
-enum settings_bind {
-    SETTINGS_BIND_TCP,
-    SETTINGS_BIND_UNIX,   ///< unix:PATH
-    SETTINGS_BIND_SYSTEMD ///< systemd:NAME
+/** `tls.client_certificate` */
+enum settings_client_certificate { SETTINGS_CLIENT_NONE, SETTINGS_CLIENT_REQUEST, SETTINGS_CLIENT_REQUIRE };
+
+/** `tls.username_from`, `tls.client_id_from`: what of a verified certificate names the client. A PSK's
+ * identity takes its place where there is no certificate, and alone with `psk`. */
+enum settings_name_from {
+    SETTINGS_NAME_NONE,
+    SETTINGS_NAME_CN,
+    SETTINGS_NAME_SUBJECT,
+    SETTINGS_NAME_SAN,
+    SETTINGS_NAME_PSK,
 };
 
-/** How a listener's sockets are set up. */
-struct socket_settings {
-    uint64_t backlog;
-    bool nodelay;
-    bool keepalive;
-    uint64_t keepalive_idle_ms; ///< whole seconds, as the next; 0: the system's own
-    uint64_t keepalive_interval_ms;
-    uint64_t keepalive_count; ///< 0: the system's own
-    const char *interface;    ///< NULL: any
-    mode_t mode;              ///< of a unix socket's file
-    uid_t owner;              ///< (uid_t)-1: the process's own
-    gid_t group;              ///< (gid_t)-1: the process's own
+enum settings_tls_version { SETTINGS_TLS_1_2, SETTINGS_TLS_1_3 };
+
+/** A certificate of the server: paths of files in PEM, and of a response in DER. */
+struct settings_certificate {
+    struct place place;
+    const char *certificate; ///< with its chain behind it
+    const char *key;         ///< may be the same file
+    const char *ocsp_response;
+};
+
+/** `tls` of a listener. Strings are NULL where nothing is configured. */
+struct settings_tls {
+    struct place place;
+    struct settings_certificate *certificates; ///< the first is the default
+    size_t certificate_count;                  ///< 0 only with a PSK
+    const char *client_ca;                     ///< a file or a folder
+    enum settings_client_certificate client_certificate;
+    const char *crl; ///< a file or a folder
+    bool accept_expired_crl;
+    enum settings_name_from username_from;
+    enum settings_name_from client_id_from;
+    bool certificate_suffices; ///< who is named by certificate or PSK is not asked for a password
+    enum settings_tls_version min_version;
+    const char *ciphers;
+    const char *ciphersuites;
+    bool session_tickets;
+    const char *psk_file;
+    bool psk_plugins; ///< the chain is asked for keys
+    const char *psk_hint;
+    bool watch; ///< files are looked at now and then
 };
 
 struct listener_settings {
     const char *name;
     struct place place; ///< of the list's item
     struct place bind_place;
+    const char *host; ///< an address without brackets, or a name to resolve; never empty
+    uint16_t port;    ///< 0: the system chooses one
     const char *bind; ///< as written
-    enum settings_bind kind;
-    const char *host; ///< an address without brackets or a name to resolve; a path; a name of passed sockets
-    uint16_t port;    ///< TCP; 0: the system chooses one
-    struct socket_settings socket;
 
     /** Indexes into `plugins`, in the order of the chain; "all" is spelled out. */
     size_t *chain;
@@ -60,6 +81,7 @@ struct listener_settings {
     bool allow_anonymous;     ///< the listener's own, or else that of the broker
     uint64_t max_connections; ///< of this listener; never more than limits.connections
     uint64_t connect_rate;    ///< connections a second, over all addresses; 0: any number
+    struct settings_tls *tls; ///< NULL: none
 };
 
 struct plugin_settings {
@@ -96,6 +118,8 @@ struct limit_settings {
     uint64_t pending_decisions; ///< of the broker
     uint64_t session_expiry_ms; ///< at most UINT32_MAX seconds
     uint64_t keep_alive_ms;     ///< longest keep alive, at most 65535 seconds; 0: what the client asks for
+    uint64_t handshakes;        ///< of TLS, under way at the same time; 0: any number
+    uint64_t handshake_rate;    ///< that begin in a second; 0: any number
     uint64_t connect_timeout_ms;
     uint64_t send_timeout_ms; ///< without progress on a full socket; 0: never
 };

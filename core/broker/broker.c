@@ -14,7 +14,6 @@
 #include "core/base/log.h"
 #include "core/base/memory.h"
 #include "core/broker/state.h"
-#include "core/net/activation.h"
 
 enum { SWEEP_MS = 250, CEILING_MS = 50 };
 
@@ -143,20 +142,13 @@ static void announce(const struct broker *broker)
     free(listeners);
 }
 
-static void warn_of_idle_sockets(void)
-{
-    char *names = activation_names(true);
-    if (names)
-        log_warn("the service manager has passed sockets that no listener is bound to: %s", names);
-    free(names);
-}
-
 static void start(struct broker *broker)
 {
     broker_assemble(broker);
     workers_start(broker->workers, broker_worker_up, broker_worker_down);
     broker_on_all_workers(broker, reload_switch, broker->generation);
     metrics_open(broker);
+    tls_commit(broker, broker->settings);
     broker_on_all_workers(broker, listeners_enter, NULL);
     listeners_settle(broker);
 }
@@ -197,6 +189,7 @@ static void wait_for_signals(struct broker *broker, const sigset_t *signals)
         }
         plugin_host_retire(broker->plugins);
         listeners_sweep(broker);
+        tls_watch(broker);
         ceiling_watch(broker);
         log_tell_held_back(false);
     }
@@ -213,7 +206,6 @@ int broker_run(const struct broker_options *options)
     sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
-    activation_begin();
 
     broker.plugins = plugin_host_new(&broker_upcalls);
     broker.generation = reload_build(&broker, &broker.settings, &diagnostics);
@@ -229,10 +221,8 @@ int broker_run(const struct broker_options *options)
         plugin_host_retire(broker.plugins);
         plugin_host_free(broker.plugins);
         metrics_forget_listeners(&broker);
-        activation_end();
         return 1;
     }
-    warn_of_idle_sockets();
     raise_descriptors(settings);
     grow_descriptor_table(settings);
     start(&broker);
@@ -242,6 +232,5 @@ int broker_run(const struct broker_options *options)
         options->ready(listener_address(broker.listeners->socket), options->argument);
     wait_for_signals(&broker, &signals);
     stop(&broker);
-    activation_end();
     return 0;
 }

@@ -21,4 +21,8 @@ struct broker_options {
  */
 int broker_run(const struct broker_options *options);
 
+/** What is wrong with the certificates, keys and lists that the listeners of `settings` name; what has
+ * expired is an error here. For `noctule check`. */
+void broker_check_tls(const struct settings *settings, struct diagnostics *diagnostics);
+
 #endif

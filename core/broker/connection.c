@@ -10,19 +10,17 @@ enum { REFUSALS_PER_SECOND = 10 };
 
 static void timer_expired(struct wheel_timer *timer, void *context);
 
-struct connection *connection_new(struct broker_worker *here, struct broker_listener *listener,
-                                  const struct accepted *accepted)
+struct connection *connection_new(struct broker_worker *here, struct broker_listener *listener, int fd,
+                                  const char *address)
 {
-    size_t length = strlen(accepted->address);
+    size_t length = strlen(address);
     struct connection *connection = memory_try(sizeof *connection + length + 1);
     if (!connection)
         return NULL;
     *connection =
         (struct connection){.listener = listener, .version = MQTT_V3_1_1, .problem_information = true};
-    memcpy(connection->address, accepted->address, length + 1);
-    stream_init(&connection->stream, accepted->fd, &connection_stream_events);
-    if (accepted->peer->ss_family == AF_UNIX)
-        stream_is_unix(&connection->stream);
+    memcpy(connection->address, address, length + 1);
+    stream_init(&connection->stream, fd, &connection_stream_events);
     connection_link(here, connection);
     return connection;
 }
@@ -143,6 +141,15 @@ static void check_silence(struct connection *connection)
         connection_set_deadline(connection, next);
 }
 
+// What was not there in time is CONNECT, or what has to come before it.
+static void drop_late(struct connection *connection)
+{
+    const char *opening = transport_opening(connection->stream.transport);
+    char *why = str_format("%s within limits.connect_timeout", opening ? opening : "no CONNECT");
+    connection_drop(connection, MQTT_PROTOCOL_ERROR, why);
+    free(why);
+}
+
 static void timer_expired(struct wheel_timer *timer, void *context)
 {
     (void)context;
@@ -150,7 +157,7 @@ static void timer_expired(struct wheel_timer *timer, void *context)
     if (connection->state == STATE_ONLINE)
         check_silence(connection);
     else if (connection->state == STATE_AWAIT_CONNECT)
-        connection_drop(connection, MQTT_PROTOCOL_ERROR, "no CONNECT within limits.connect_timeout");
+        drop_late(connection);
     else if (connection->state == STATE_REFUSED)
         connection_fail(connection, connection->refusal, "login refused");
     else if (connection->state != STATE_CLOSED)

@@ -67,6 +67,10 @@ struct counters {
 struct listener_counters {
     _Atomic uint64_t connections;
     _Atomic uint64_t accepted;
+    /** When the first of the server's certificates and of the revocation lists ends, in seconds since 1970;
+     * 0: there is none. */
+    _Atomic int64_t certificate_expiry;
+    _Atomic int64_t crl_expiry;
     struct listener_counters *_Atomic next;
     char name[];
 };

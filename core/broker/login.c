@@ -115,9 +115,22 @@ void login_forget(struct connection *connection)
     connection->connect = NULL;
 }
 
+// A certificate may say which client id its owner has, whatever CONNECT says.
+static void take_id_of_certificate(struct connect_packet *connect, size_t length, struct str id)
+{
+    connect->sent_id = connect->packet.client_id;
+    if (!id.data)
+        return;
+    memcpy(connect->bytes + length, id.data, id.length);
+    connect->packet.client_id = str_make(connect->bytes + length, id.length);
+}
+
 static bool keep_connect(struct connection *connection, const struct mqtt_frame *frame)
 {
-    struct connect_packet *connect = memory_try(sizeof *connect + frame->length);
+    struct tls_names names;
+    const char *why;
+    tls_names_of(connection, &names, &why); // whom it refuses is told so once the rest is known
+    struct connect_packet *connect = memory_try(sizeof *connect + frame->length + names.client_id.length);
     if (!connect)
         return false;
     connect->moves = 0;
@@ -137,6 +150,7 @@ static bool keep_connect(struct connection *connection, const struct mqtt_frame 
         return true;
     }
     connection->version = connect->packet.version;
+    take_id_of_certificate(connect, frame->length, names.client_id);
     return true;
 }
 
@@ -370,7 +384,8 @@ static uint8_t check_connect(const struct connection *connection, const char **w
     return MQTT_SUCCESS;
 }
 
-static struct client *make_client(struct connection *connection)
+static struct client *make_client(struct connection *connection, const struct noctule_login *login,
+                                  bool vouched)
 {
     const struct mqtt_connect *packet = &connection->connect->packet;
     char assigned[ASSIGNED_ID_LENGTH];
@@ -382,12 +397,16 @@ static struct client *make_client(struct connection *connection)
         .keep_alive = packet->keep_alive,
         .client_id = packet->client_id.length > 0 ? packet->client_id
                                                   : assigned_id(connection_worker(connection), assigned),
-        .username = packet->has_username ? str_make(packet->username.data ? packet->username.data : "",
-                                                    packet->username.length)
-                                         : (struct str){0},
+        .username = login->has_username
+                        ? str_make(login->username.data ? login->username.data : "", login->username.length)
+                        : (struct str){0},
+        .vouched = vouched,
         .address = str_of(connection->address),
         .listener = str_of(connection->listener->name),
         .transport = facts.name,
+        .certificate_common_name = str_of(facts.certificate_name),
+        .certificate_subject = str_of(facts.subject),
+        .certificate_pem = str_of(facts.pem),
         .has_peer = facts.has_credentials,
         .uid = facts.uid,
         .gid = facts.gid,
@@ -401,15 +420,27 @@ static struct client *make_client(struct connection *connection)
 static void login_begin(struct connection *connection)
 {
     const struct mqtt_connect *packet = &connection->connect->packet;
-    connection->client = make_client(connection);
-    const char *why;
-    uint8_t reason = check_connect(connection, &why);
+    struct tls_names names;
+    const char *why = NULL;
+    bool named = tls_names_of(connection, &names, &why);
+    struct noctule_login login = {
+        .size = sizeof login,
+        .has_username = packet->has_username,
+        .has_password = packet->has_password,
+        .username = {packet->username.data, packet->username.length},
+        .password = {packet->password.data, packet->password.length},
+    };
+    // What TLS has proved counts, not what CONNECT claims.
+    if (names.username.data) {
+        login.has_username = true;
+        login.username = noctule_string_of(names.username.data, names.username.length);
+    }
+    connection->client = make_client(connection, &login, names.username.data != NULL);
+    uint8_t reason = named ? check_connect(connection, &why) : MQTT_NOT_AUTHORIZED;
     if (reason) {
         connection_fail(connection, reason, why);
         return;
     }
-    struct str method = {0};
-    struct str data = {0};
     if (mqtt_has(&packet->properties, MQTT_AUTHENTICATION_METHOD)) {
         if (!chain_takes_auth(connection->client)) {
             connection_fail(connection, MQTT_BAD_AUTHENTICATION_METHOD,
@@ -417,21 +448,18 @@ static void login_begin(struct connection *connection)
             return;
         }
         connection->enhanced = true;
-        method = authentication_method(connection);
+        struct str method = authentication_method(connection);
+        login.auth_method = noctule_string_of(method.data, method.length);
         if (mqtt_has(&packet->properties, MQTT_AUTHENTICATION_DATA))
-            data = packet->properties.authentication_data;
+            login.auth_data = noctule_string_of(packet->properties.authentication_data.data,
+                                                packet->properties.authentication_data.length);
     }
-    struct noctule_login login = {
-        .size = sizeof login,
-        .has_username = packet->has_username,
-        .has_password = packet->has_password,
-        .username = {packet->username.data, packet->username.length},
-        .password = {packet->password.data, packet->password.length},
-        .auth_method = {method.data, method.length},
-        .auth_data = {data.data, data.length},
-    };
     connection->connect->judges = plugin_worker_generation(connection->stream.worker);
-    struct outcome outcome;
+    struct outcome outcome = {.verdict = NOCTULE_ALLOW};
+    if (names.suffices && names.username.data && !login.auth_method.data) {
+        login_decided(connection->client, &outcome, connection);
+        return;
+    }
     struct decision_call call = {.done = login_decided, .argument = connection};
     connection->pending = decide_login(connection->client, &login, &call, &outcome);
     if (!connection->pending)

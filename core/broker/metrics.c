@@ -292,6 +292,27 @@ void metrics_forget_listeners(struct broker *broker)
     }
 }
 
+// Only of listeners that have such: 0 would look like an expiry long ago.
+static void tell_expiries(const struct teller *teller, const struct listener_counters *all)
+{
+    static const struct name certificates = {"listener_certificate_expiry_seconds",
+                                             "when the first certificate of the listener ends, since 1970",
+                                             NULL, NOCTULE_GAUGE};
+    static const struct name lists = {"listener_crl_expiry_seconds",
+                                      "when the first revocation list of the listener ends, since 1970", NULL,
+                                      NOCTULE_GAUGE};
+    for (const struct listener_counters *each = all; each; each = atomic_load(&each->next)) {
+        int64_t end = atomic_load_explicit(&each->certificate_expiry, memory_order_relaxed);
+        if (end > 0)
+            tell(teller, &certificates, (uint64_t)end, "listener", text(each->name));
+    }
+    for (const struct listener_counters *each = all; each; each = atomic_load(&each->next)) {
+        int64_t end = atomic_load_explicit(&each->crl_expiry, memory_order_relaxed);
+        if (end > 0)
+            tell(teller, &lists, (uint64_t)end, "listener", text(each->name));
+    }
+}
+
 static void tell_listeners(const struct teller *teller)
 {
     static const struct name connections = {"listener_connections", "connections of the listener", NULL,
@@ -305,6 +326,7 @@ static void tell_listeners(const struct teller *teller)
     for (const struct listener_counters *each = all; each; each = atomic_load(&each->next))
         tell(teller, &accepted, atomic_load_explicit(&each->accepted, memory_order_relaxed), "listener",
              text(each->name));
+    tell_expiries(teller, all);
 }
 
 /* ---- the whole broker ---- */

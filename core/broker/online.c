@@ -154,7 +154,7 @@ static bool send_connack(struct connection *connection, bool present, uint16_t s
             properties.retain_available = 0;
             connection->retain_refused = true;
         }
-        if (!str_equal(packet->client_id, client_id(connection->client))) {
+        if (!str_equal(connection->connect->sent_id, client_id(connection->client))) {
             mqtt_set(&properties, MQTT_ASSIGNED_CLIENT_IDENTIFIER);
             properties.assigned_client_identifier = client_id(connection->client);
         }

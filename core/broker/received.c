@@ -94,6 +94,13 @@ static bool handle_before_online(struct connection *connection, const struct mqt
     return true;
 }
 
+// The first bytes of a client that takes this for a listener with TLS. As MQTT they would be a CONNECT with
+// flags that none has.
+static bool is_tls(const struct connection *connection, const uint8_t *data, size_t length)
+{
+    return connection->state == STATE_AWAIT_CONNECT && data[0] == 0x16 && (length == 1 || data[1] == 3);
+}
+
 static void handle(struct connection *connection, const struct mqtt_frame *frame)
 {
     if (connection->state == STATE_ONLINE) {
@@ -114,6 +121,10 @@ static size_t received(struct stream *stream, const uint8_t *data, size_t length
     uint32_t limit = (uint32_t)here->settings->limits.packet_size;
     size_t used = 0;
     connection->seen_ms = here->worker->now_ms;
+    if (is_tls(connection, data, length)) {
+        connection_drop(connection, MQTT_PROTOCOL_ERROR, "TLS on a listener without TLS");
+        return length;
+    }
     while (used < length && !stream->paused && connection->state != STATE_CLOSED) {
         struct mqtt_frame frame;
         switch (mqtt_frame_next(data + used, length - used, limit, &frame)) {

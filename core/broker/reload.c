@@ -111,6 +111,7 @@ void reload(struct broker *broker)
     }
     note_what_needs_a_restart(broker->settings, settings);
     broker_on_all_workers(broker, reload_switch, generation);
+    tls_commit(broker, settings);
     broker_on_all_workers(broker, listeners_enter, NULL);
     listeners_settle(broker);
     log_apply(settings);

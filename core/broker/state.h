@@ -13,6 +13,7 @@
 #include "core/mqtt/packet.h"
 #include "core/net/listener.h"
 #include "core/net/stream.h"
+#include "core/net/tls.h"
 #include "core/plugin/decision.h"
 #include "core/session/sessions.h"
 
@@ -45,14 +46,19 @@ struct log_gate {
 struct broker_listener {
     struct broker_listener *next;
     struct broker *broker;
-    struct listener *socket; ///< or several
+    struct listener *socket;
     char *name;
-    struct listener_place place;            ///< its strings are owned
-    const struct listener_settings *wanted; ///< main thread, during a reload: what settles in the end
+    char *host;
+    uint16_t port;
     bool stays;          ///< is in the configuration in force, or, during a reload, in the new one
     atomic_bool leaving; ///< its connections are being ended
     bool fresh;          ///< during a reload: was opened for it
     struct listener_counters *counters;
+    struct tls_context
+        *_Atomic tls;               ///< NULL: none. The main thread changes it, workers refer to it in a turn
+    struct tls_context *tls_next;   ///< during a reload: what it will be
+    struct tls_context *tls_before; ///< what it was, until no worker can be looking at it
+    struct tls_watched *watched;    ///< main thread: the state of its files; NULL: they are not watched
     _Atomic uint64_t connections;
     _Atomic uint64_t max_connections;
     _Atomic uint64_t connect_rate; ///< connections a second; 0: any number
@@ -122,6 +128,7 @@ struct broker_worker {
 struct connect_packet {
     struct mqtt_connect packet;      ///< points into `bytes`
     unsigned moves;                  ///< between workers
+    struct str sent_id;              ///< the client id as the client sent it
     const struct generation *judges; ///< in force when the login was asked about
     struct move *move;               ///< asked for, not yet begun
     uint8_t bytes[];
@@ -217,9 +224,8 @@ static inline struct broker_worker *connection_worker(const struct connection *c
 }
 
 /* connection.c */
-/** Takes the descriptor; NULL when there is no memory: it has not. */
-struct connection *connection_new(struct broker_worker *here, struct broker_listener *listener,
-                                  const struct accepted *accepted);
+struct connection *connection_new(struct broker_worker *here, struct broker_listener *listener, int fd,
+                                  const char *address);
 void connection_link(struct broker_worker *here, struct connection *connection);
 void connection_unlink(struct connection *connection);
 /** Gives the structure back, after its stream. */
@@ -373,6 +379,40 @@ void log_dropped(const struct connection *connection, struct str client_id, stru
 void log_connection(struct connection *connection, enum log_level level, const char *event,
                     const char *message, const char *why);
 
+/* tls.c */
+/** Who a client is by its certificate or PSK, as the listener's `tls` has it. Strings live as those of
+ * transport_facts. */
+struct tls_names {
+    struct str username;  ///< data NULL: none
+    struct str client_id; ///< data NULL: none
+    bool suffices;        ///< the name is all the login there needs to be
+};
+/** False: the client has to be refused, `*why` says for what. */
+bool tls_names_of(const struct connection *connection, struct tls_names *names, const char **why);
+/** Puts TLS on a connection that was accepted; true also when the listener has none. False: memory is out. */
+bool tls_begin(struct connection *connection);
+/** Makes the context of a listener from what is wanted for it, for tls_commit. False: reported. Main thread,
+ * as all that follow. */
+bool tls_prepare(struct broker_listener *listener, const struct listener_settings *wanted,
+                 struct diagnostics *diagnostics);
+/** The context of a listener whose settings have `tls`; NULL: reported. `strict`: what has expired is an
+ * error. */
+struct tls_context *tls_load(const struct listener_settings *wanted, bool strict,
+                             struct diagnostics *diagnostics);
+/** Puts in force what was prepared for one listener, before the next errand on all workers. */
+void tls_replace(struct broker_listener *listener);
+/** The same for all that stay, and the limits on handshakes. */
+void tls_commit(struct broker *broker, const struct settings *settings);
+/** Frees what was replaced; after that errand. Also what was prepared and never put in force. */
+void tls_settle(struct broker_listener *listener);
+/** Frees all of it. */
+void tls_forget(struct broker_listener *listener);
+/* tls_watch.c */
+/** Loads files anew that have changed, where `watch` asks for it. Often called; looks every second. */
+void tls_watch(struct broker *broker);
+/** What the files are now is what is in force. */
+void tls_watch_reset(struct broker_listener *listener);
+
 /* listeners.c; main thread */
 /** Opens the listeners of `settings` that are not open yet and marks which ones stay. False: an error;
  * nothing has changed. */
@@ -389,7 +429,7 @@ void listeners_leave(struct broker_worker *here);
 void listeners_enter(struct broker_worker *here, void *argument);
 void listeners_stop(struct broker_worker *here);
 /** An accepted_fn; `listener` is a struct broker_listener. Takes the descriptor. */
-void listeners_accepted(struct worker *worker, const struct accepted *accepted, void *listener);
+void listeners_accepted(struct worker *worker, int fd, const char *address, void *listener);
 
 /* reload.c */
 /** Reads the configuration again and puts it in force everywhere, or leaves everything as it was and says

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "config/settings.h"
+#include "core/broker/broker.h"
 #include "core/plugin/host.h"
 
 static const char usage[] =
@@ -34,6 +35,7 @@ static int check(const char *file)
             generation_unref(generation);
         plugin_host_retire(host);
         plugin_host_free(host);
+        broker_check_tls(settings, &diagnostics);
         settings_free(settings);
     }
     print(&diagnostics);

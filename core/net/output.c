@@ -66,6 +66,8 @@ void stream_pool_free(struct stream_pool *pool)
         output_destroy(pool_take(pool));
     wheel_stop(&pool->trim);
     free(pool->scratch);
+    free(pool->lower_scratch);
+    tls_gate_free(pool->handshakes);
     free(pool);
 }
 

@@ -7,6 +7,10 @@
 
 #include "core/net/stream.h"
 
+struct tls_gate;
+/** Of tls_gate.c. NULL does nothing. */
+void tls_gate_free(struct tls_gate *gate);
+
 struct output_block {
     size_t at; ///< offset in `data` before which it goes
     size_t sent;
@@ -33,8 +37,10 @@ struct stream_pool {
     size_t bytes; ///< memory of all in `free`
     size_t least; ///< of `bytes`, since the last time some were freed
     struct wheel *wheel;
-    struct wheel_timer trim; ///< runs while there are any
-    uint8_t *scratch;        ///< STREAM_READ_SIZE bytes into which sockets are read
+    struct wheel_timer trim;     ///< runs while there are any
+    uint8_t *scratch;            ///< STREAM_READ_SIZE bytes into which sockets are read
+    uint8_t *lower_scratch;      ///< as many, for a layer that reads from below; NULL until one needs it
+    struct tls_gate *handshakes; ///< how many are under way; NULL until there is one
 };
 
 /** An empty output from the pool, or a new one; NULL when memory is out. */

@@ -98,6 +98,17 @@ static bool has_layer(const struct transport *transport, const char *name)
     return false;
 }
 
+const char *transport_opening(const struct transport *transport)
+{
+    const char *opening = NULL;
+    for (; transport; transport = transport->below) {
+        const char *lower = transport->type->opening ? transport->type->opening(transport) : NULL;
+        if (lower)
+            opening = lower;
+    }
+    return opening;
+}
+
 void transport_facts(const struct transport *transport, const struct stream *stream,
                      struct transport_facts *facts)
 {

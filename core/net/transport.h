@@ -79,6 +79,12 @@ struct transport_type {
      */
     const char *(*why)(const struct transport *transport);
 
+    /**
+     * Optional. While the layer's own opening is under way: what is the matter when its time is up, such as
+     * "the TLS handshake was not finished". NULL once it is open, and before anything has come.
+     */
+    const char *(*opening)(const struct transport *transport);
+
     /** Optional. Adds what the layer knows, and replaces what those below it have said. Strings live until
      * the stream is read again. */
     void (*facts)(const struct transport *transport, const struct stream *stream,
@@ -135,6 +141,9 @@ static inline bool transport_wants_write(const struct transport *transport)
 
 /** The words of the uppermost layer that has failed, or NULL. */
 const char *transport_why(const struct transport *transport);
+
+/** What the lowest layer that is still opening says about that, or NULL. */
+const char *transport_opening(const struct transport *transport);
 
 /** What all layers know. A layer named "websocket" or "tls" gives the whole its name. */
 void transport_facts(const struct transport *transport, const struct stream *stream,

@@ -185,6 +185,7 @@ struct client *client_new(struct worker *worker, const struct client_identity *i
         .worker = here,
         .connection_id = client_next_id(worker),
         .transport = identity->transport,
+        .vouched = identity->vouched,
         .clean_start = identity->clean_start,
         .has_username = identity->username.data != NULL,
         .protocol_version = identity->protocol_version,

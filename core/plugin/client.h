@@ -23,6 +23,7 @@ struct client_identity {
     uint16_t keep_alive;
     struct str client_id;
     struct str username;
+    bool vouched; ///< TLS has proved the username
     struct str address;
     struct str listener; ///< name; decides the chain
     struct str certificate_common_name;

@@ -93,7 +93,9 @@ static void login_ends(struct walk *walk)
 static void login_undecided(struct walk *walk)
 {
     const struct noctule_login *login = &walk->question->login;
-    bool anonymous = !login->has_username && !login->auth_method.data;
+    // A name that TLS has proved needs no password where none would be needed without a name.
+    bool vouched = walk->client->vouched;
+    bool anonymous = (!login->has_username || vouched) && !login->auth_method.data;
     walk->outcome = (struct outcome){.verdict = NOCTULE_DENY};
     if (walk->reauthentication)
         walk->outcome.reason = STR("the plugin of the login has no opinion");

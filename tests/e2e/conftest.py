@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 
 import broker as broker_module  # noqa: E402
+import certificates  # noqa: E402
 from mqtt_raw import Client, TIME_SCALE  # noqa: E402
 
 # A test that takes this long is stuck; the exception shows where.
@@ -144,6 +145,12 @@ def connect(client):
         return one
 
     return make
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory):
+    """Certificates that tests share; a test that changes one adds its own name to them."""
+    return certificates.House(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ class Client:
     def __init__(self, address, version=V5, client_id=""):
         self.address, self.version, self.client_id = address, version, client_id
         self.socket = None
+        self.tls, self.server_name, self.session = None, None, None  # an ssl.SSLContext, and what it is to expect
         self.buffer = bytearray()
         self.pending = []
         self.next_id = 0
@@ -45,17 +46,14 @@ class Client:
     # ------------------------------------------------------------------------------------------- connection
 
     def open(self):
-        """Opens the connection and sends nothing: TCP to (host, port), or to the path of a unix socket."""
+        """Opens the connection, with TLS if the client has it, and sends no MQTT."""
         self.drop()
         self.buffer.clear()
         self.pending.clear()
-        if isinstance(self.address, str):
-            self.socket = socket.socket(socket.AF_UNIX)
-            self.socket.settimeout(DEADLINE)
-            self.socket.connect(self.address)
-            return self
         self.socket = socket.create_connection(self.address, timeout=DEADLINE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.tls:
+            self.socket = self.tls.wrap_socket(self.socket, server_hostname=self.server_name, session=self.session)
         return self
 
     def connect(self, reason=0, **options):

@@ -128,6 +128,7 @@ START_TEST(every_key)
                   "  pending_decisions: 9\n"
                   "  session_expiry: 0\n"
                   "  keep_alive: 5m\n"
+                  "  handshakes: 12\n"
                   "  connect_timeout: 250ms\n"
                   "  send_timeout: 0\n"
                   "log: {level: debug, format: json}\n"
@@ -153,9 +154,9 @@ START_TEST(every_key)
     ck_assert(s->workers == 4 && s->helper_threads == 3 && s->allow_anonymous);
     ck_assert(s->default_access == SETTINGS_ALLOW && s->deny_action == SETTINGS_DENY_DISCONNECT);
     ck_assert_str_eq(s->response_information, "responses/%c");
-    const struct limit_settings expected = {10,    20,    32 << 20, 6,       8,      90000, 1000, 2048,
-                                            65536, 65535, 5,        1 << 30, 4096,   7,     8,    0,
-                                            0,     0,     9,        0,       300000, 250,   0};
+    const struct limit_settings expected = {10,    20, 32 << 20, 6,    8, 90000, 1000, 2048, 65536,
+                                            65535, 5,  1 << 30,  4096, 7, 8,     0,    0,    0,
+                                            9,     0,  300000,   12,   0, 250,   0};
     ck_assert_mem_eq(&s->limits, &expected, sizeof expected);
     ck_assert(s->log_level == LOG_DEBUG && s->log_format == LOG_JSON);
     const struct listener_settings *l = s->listeners;
@@ -275,8 +276,10 @@ START_TEST(what_is_refused)
          "n.yaml:3:5: a second listener is named `a` (the first is at n.yaml:2)"},
         {"listeners:\n  - {name: a, bind: 'h:1'}\n  - {name: b, bind: 'H:1'}\n",
          "n.yaml:3:21: a second listener is bound to `H:1` (the first is at n.yaml:2)"},
-        {"listeners: [{name: a, bind: 'h:1', tls: {certificate: x, key: y}}]\n",
-         "n.yaml:1:41: `tls` is not built yet (this version listens on plain TCP only)"},
+        {"listeners: [{name: a, bind: 'unix:/run/x.sock'}]\n",
+         "n.yaml:1:29: `bind: unix:` is not built yet (this version listens on TCP only)"},
+        {"listeners: [{name: a, bind: 'h:1', tls: {key: y}}]\n",
+         "n.yaml:1:41: `certificate` is missing here, in `tls`"},
         {"listeners: [{name: a, bind: 'h:1', transport: websocket, path: /mqtt}]\n",
          "n.yaml:1:64: `path` is not built yet (this version listens on plain TCP only)\n"
          "n.yaml:1:47: `transport: websocket` is not built yet (this version listens on plain TCP only)"},
@@ -472,10 +475,17 @@ static char *slurp(const char *path)
 START_TEST(every_key_is_documented)
 {
     static const struct schema_key *const tables[] = {schema_top, schema_limits, schema_log, schema_plugin};
-    static const char *const others[] = {
-        "include",         "listeners",    "name",      "bind",   "plugins", "module",
-        "max_connections", "connect_rate", "mode",      "owner",  "group",   "backlog",
-        "keepalive",       "nodelay",      "interface", "config", "path",    "response_information"};
+    static const char *const others[] = {"include",
+                                         "listeners",
+                                         "name",
+                                         "bind",
+                                         "plugins",
+                                         "module",
+                                         "max_connections",
+                                         "connect_rate",
+                                         "config",
+                                         "path",
+                                         "response_information"};
     char *manual = slurp(NOCTULE_SOURCE_ROOT "/packaging/man/noctule.yaml.5");
     char *guide = slurp(NOCTULE_SOURCE_ROOT "/docs/configuration.md");
     char wanted[64];
