@@ -1,113 +1,8 @@
 #include "config/settings_read.h"
 
-#include <arpa/inet.h>
-#include <ctype.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "config/tree_build.h"
-
-// --- bind -----------------------------------------------------------------------------------------
-
-enum { HOST_MAX = 255 };
-
-static bool is_address(int family, const char *host)
-{
-    unsigned char address[sizeof(struct in6_addr)];
-    return inet_pton(family, host, address) == 1;
-}
-
-static bool is_host_name(const char *host)
-{
-    bool digits_only = true;
-    for (const char *c = host; *c; c++) {
-        if (!isalnum((unsigned char)*c) && !strchr(".-_", *c))
-            return false;
-        digits_only = digits_only && (isdigit((unsigned char)*c) || *c == '.');
-    }
-    return isalnum((unsigned char)*host) && strlen(host) <= HOST_MAX && !digits_only;
-}
-
-// The zone of a link-local address, `fe80::1%eth0`, is no part of what inet_pton reads.
-static bool is_ipv6(const char *host)
-{
-    const char *zone = strchr(host, '%');
-    char *address = str_to_c(str_make(host, zone ? (size_t)(zone - host) : strlen(host)));
-    bool good = is_address(AF_INET6, address) && (!zone || zone[1]);
-    free(address);
-    return good;
-}
-
-static bool parse_port(const char *text, uint16_t *port)
-{
-    uint32_t value = 0;
-    size_t length = strlen(text);
-    if (length == 0 || length > 5)
-        return false;
-    for (; *text; text++) {
-        if (!isdigit((unsigned char)*text))
-            return false;
-        value = value * 10 + (uint32_t)(*text - '0');
-    }
-    *port = (uint16_t)value;
-    return value <= UINT16_MAX;
-}
-
-/**
- * HOST:PORT or [ADDRESS]:PORT. Returns NULL when good, and otherwise what is wrong; `*host` is set to a
- * string of the tree.
- */
-static const char *parse_bind(struct config_tree *tree, const char *text, const char **host, uint16_t *port)
-{
-    bool bracketed = *text == '[';
-    const char *end = bracketed ? strchr(text, ']') : strrchr(text, ':');
-    if (!end || (bracketed && end[1] != ':'))
-        return " (a port is missing)";
-    *host = config_copy(tree, str_make(text + bracketed, (size_t)(end - text) - bracketed));
-    if (!parse_port(end + 1 + bracketed, port))
-        return " (a port is a number from 0 to 65535)";
-    if (bracketed)
-        return is_ipv6(*host) ? NULL : " (brackets are for IPv6 addresses)";
-    if (strchr(*host, ':'))
-        return " (an IPv6 address stands in brackets)";
-    if (!**host || strcmp(*host, "*") == 0)
-        return " (0.0.0.0 and [::] mean every address)";
-    if (is_address(AF_INET, *host) || is_host_name(*host))
-        return NULL;
-    return " (neither an address nor a host name)";
-}
-
-static void read_bind(struct listener_settings *listener, struct config_node *map,
-                      struct diagnostics *diagnostics)
-{
-    const struct config_node *node = config_get(map, "bind");
-    if (!node) {
-        config_missing(map, "bind", diagnostics);
-        return;
-    }
-    listener->bind_place = node->place;
-    const char *text;
-    if (node->kind != CONFIG_SCALAR || node->broken) {
-        config_wrong(node, "HOST:PORT, such as 127.0.0.1:1883", diagnostics);
-        return;
-    }
-    if (!config_node_string(node, &text, diagnostics))
-        return;
-    if (strncmp(text, "unix:", 5) == 0) {
-        diagnostics_error(diagnostics, node->place,
-                          "`bind: unix:` is not built yet (this version listens on TCP only)");
-        return;
-    }
-    const char *problem = parse_bind(map->source->tree, text, &listener->host, &listener->port);
-    if (!problem) {
-        listener->bind = text;
-        return;
-    }
-    char shown[CONFIG_SHOWN];
-    diagnostics_error(diagnostics, node->place,
-                      "`bind` expects HOST:PORT, such as 127.0.0.1:1883, not `%s`%s",
-                      config_show(node->written ? node->written : text, shown), problem);
-}
 
 // --- chain ----------------------------------------------------------------------------------------
 
@@ -199,7 +94,7 @@ static void read_listener(struct settings *settings, struct listener_settings *l
     if (!config_node_map(map, diagnostics))
         return;
     listener->name = settings_name(map, diagnostics);
-    read_bind(listener, map, diagnostics);
+    listener_read_socket(listener, map, diagnostics);
     refuse_unbuilt(map, diagnostics);
     listener_tls_read(settings, listener, map, diagnostics);
     read_chain(settings, listener, map, diagnostics);
@@ -214,7 +109,6 @@ static void read_listener(struct settings *settings, struct listener_settings *l
         listener->max_connections = settings->limits.connections;
 }
 
-// Port 0 is another one for each listener.
 static void check_unique(const struct settings *settings, const struct listener_settings *listener,
                          struct diagnostics *diagnostics)
 {
@@ -223,8 +117,7 @@ static void check_unique(const struct settings *settings, const struct listener_
             diagnostics_error(diagnostics, listener->place,
                               "a second listener is named `%s` (the first is at %s:%u)", listener->name,
                               other->place.file, other->place.line);
-        if (other->bind && listener->bind && listener->port != 0 && other->port == listener->port &&
-            strcasecmp(other->host, listener->host) == 0)
+        if (other->bind && listener->bind && listener_is_bound_alike(other, listener))
             diagnostics_error(diagnostics, listener->bind_place,
                               "a second listener is bound to `%s` (the first is at %s:%u)", listener->bind,
                               other->bind_place.file, other->bind_place.line);
@@ -251,17 +144,6 @@ void listeners_read(struct settings *settings, struct config_node *root, struct 
     }
 }
 
-static bool is_loopback(const char *host)
-{
-    struct in_addr v4;
-    struct in6_addr v6;
-    if (inet_pton(AF_INET, host, &v4) == 1)
-        return ntohl(v4.s_addr) >> 24 == 127;
-    if (inet_pton(AF_INET6, host, &v6) == 1)
-        return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
-    return strcasecmp(host, "localhost") == 0;
-}
-
 void listeners_warn(const struct settings *settings, struct diagnostics *diagnostics)
 {
     for (size_t i = 0; i < settings->listener_count; i++) {
@@ -278,7 +160,7 @@ void listeners_warn(const struct settings *settings, struct diagnostics *diagnos
                                 "the listener `%s` is of no use: without a plugin, `default_access: deny` "
                                 "refuses every publish and every subscription",
                                 listener->name);
-        else if (!is_loopback(listener->host))
+        else if (!listener_is_local(listener))
             diagnostics_warning(diagnostics, listener->place,
                                 "the listener `%s` is open to anyone who reaches %s: it has no plugin, and "
                                 "`allow_anonymous` and `default_access: allow` let everything pass",

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "config/tree.h"
 #include "core/base/diagnostics.h"
@@ -20,6 +21,27 @@ enum settings_deny { SETTINGS_DENY_DROP, SETTINGS_DENY_DISCONNECT };
 
 /** `on_error` of a plugin: what an error or a timeout of it counts as. */
 enum settings_on_error { SETTINGS_ERROR_DENY, SETTINGS_ERROR_NEXT };
+
+/** What `bind` names. */
+enum settings_bind {
+    SETTINGS_BIND_TCP,
+    SETTINGS_BIND_UNIX,   ///< unix:PATH
+    SETTINGS_BIND_SYSTEMD ///< systemd:NAME
+};
+
+/** How a listener's sockets are set up. */
+struct socket_settings {
+    uint64_t backlog;
+    bool nodelay;
+    bool keepalive;
+    uint64_t keepalive_idle_ms; ///< whole seconds, as the next; 0: the system's own
+    uint64_t keepalive_interval_ms;
+    uint64_t keepalive_count; ///< 0: the system's own
+    const char *interface;    ///< NULL: any
+    mode_t mode;              ///< of a unix socket's file
+    uid_t owner;              ///< (uid_t)-1: the process's own
+    gid_t group;              ///< (gid_t)-1: the process's own
+};
 
 /** `tls.client_certificate` */
 enum settings_client_certificate { SETTINGS_CLIENT_NONE, SETTINGS_CLIENT_REQUEST, SETTINGS_CLIENT_REQUIRE };
@@ -70,9 +92,11 @@ struct listener_settings {
     const char *name;
     struct place place; ///< of the list's item
     struct place bind_place;
-    const char *host; ///< an address without brackets, or a name to resolve; never empty
-    uint16_t port;    ///< 0: the system chooses one
     const char *bind; ///< as written
+    enum settings_bind kind;
+    const char *host; ///< an address without brackets or a name to resolve; a path; a name of passed sockets
+    uint16_t port;    ///< TCP; 0: the system chooses one
+    struct socket_settings socket;
 
     /** Indexes into `plugins`, in the order of the chain; "all" is spelled out. */
     size_t *chain;

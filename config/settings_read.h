@@ -9,6 +9,16 @@
 /** Reads `listeners` of `root`; plugins and limits have been read before. */
 void listeners_read(struct settings *settings, struct config_node *root, struct diagnostics *diagnostics);
 
+/** Reads `bind` and how its sockets are set up: listener_socket.c. */
+void listener_read_socket(struct listener_settings *listener, struct config_node *map,
+                          struct diagnostics *diagnostics);
+
+/** Whether two listeners cannot listen side by side: they are bound to the same. */
+bool listener_is_bound_alike(const struct listener_settings *one, const struct listener_settings *other);
+
+/** Whether only this machine reaches it. */
+bool listener_is_local(const struct listener_settings *listener);
+
 /** Reads `tls` of a listener's `map`, if it is there. */
 void listener_tls_read(struct settings *settings, struct listener_settings *listener, struct config_node *map,
                        struct diagnostics *diagnostics);

@@ -14,6 +14,7 @@
 #include "core/base/log.h"
 #include "core/base/memory.h"
 #include "core/broker/state.h"
+#include "core/net/activation.h"
 
 enum { SWEEP_MS = 250, CEILING_MS = 50 };
 
@@ -142,6 +143,14 @@ static void announce(const struct broker *broker)
     free(listeners);
 }
 
+static void warn_of_idle_sockets(void)
+{
+    char *names = activation_names(true);
+    if (names)
+        log_warn("the service manager has passed sockets that no listener is bound to: %s", names);
+    free(names);
+}
+
 static void start(struct broker *broker)
 {
     broker_assemble(broker);
@@ -206,6 +215,7 @@ int broker_run(const struct broker_options *options)
     sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
+    activation_begin();
 
     broker.plugins = plugin_host_new(&broker_upcalls);
     broker.generation = reload_build(&broker, &broker.settings, &diagnostics);
@@ -221,8 +231,10 @@ int broker_run(const struct broker_options *options)
         plugin_host_retire(broker.plugins);
         plugin_host_free(broker.plugins);
         metrics_forget_listeners(&broker);
+        activation_end();
         return 1;
     }
+    warn_of_idle_sockets();
     raise_descriptors(settings);
     grow_descriptor_table(settings);
     start(&broker);
@@ -232,5 +244,6 @@ int broker_run(const struct broker_options *options)
         options->ready(listener_address(broker.listeners->socket), options->argument);
     wait_for_signals(&broker, &signals);
     stop(&broker);
+    activation_end();
     return 0;
 }

@@ -10,17 +10,19 @@ enum { REFUSALS_PER_SECOND = 10 };
 
 static void timer_expired(struct wheel_timer *timer, void *context);
 
-struct connection *connection_new(struct broker_worker *here, struct broker_listener *listener, int fd,
-                                  const char *address)
+struct connection *connection_new(struct broker_worker *here, struct broker_listener *listener,
+                                  const struct accepted *accepted)
 {
-    size_t length = strlen(address);
+    size_t length = strlen(accepted->address);
     struct connection *connection = memory_try(sizeof *connection + length + 1);
     if (!connection)
         return NULL;
     *connection =
         (struct connection){.listener = listener, .version = MQTT_V3_1_1, .problem_information = true};
-    memcpy(connection->address, address, length + 1);
-    stream_init(&connection->stream, fd, &connection_stream_events);
+    memcpy(connection->address, accepted->address, length + 1);
+    stream_init(&connection->stream, accepted->fd, &connection_stream_events);
+    if (accepted->peer->ss_family == AF_UNIX)
+        stream_is_unix(&connection->stream);
     connection_link(here, connection);
     return connection;
 }

@@ -1,5 +1,5 @@
 // Which sockets are listened on, at start and across reloads: a listener whose name and address stay keeps
-// its socket and its connections.
+// its sockets and its connections.
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -73,7 +73,7 @@ static void count_accepted(struct broker_worker *here, struct broker_listener *l
             counter_add(here->counters, COUNTER_REFUSED + i, 1);
 }
 
-void listeners_accepted(struct worker *worker, int fd, const char *address, void *argument)
+void listeners_accepted(struct worker *worker, const struct accepted *accepted, void *argument)
 {
     struct broker_listener *listener = argument;
     struct broker_worker *here = worker->owner;
@@ -81,14 +81,14 @@ void listeners_accepted(struct worker *worker, int fd, const char *address, void
     uint64_t all = atomic_fetch_add_explicit(&listener->broker->connections, 1, memory_order_relaxed);
     uint64_t my_limit = atomic_load_explicit(&listener->max_connections, memory_order_relaxed);
     uint64_t limit = here->settings->limits.connections;
-    uint8_t refusal = refusal_of(here, listener, address);
+    uint8_t refusal = refusal_of(here, listener, accepted->address);
     uint8_t reason = mine >= my_limit || all >= limit ? MQTT_QUOTA_EXCEEDED : refusal;
     count_accepted(here, listener, reason);
     struct connection *connection = NULL;
     if (mine < my_limit + REFUSED_AT_ONCE && all < limit + REFUSED_AT_ONCE && (!refusal || may_be_told(here)))
-        connection = connection_new(here, listener, fd, address);
+        connection = connection_new(here, listener, accepted);
     if (!connection) {
-        close(fd);
+        close(accepted->fd);
         atomic_fetch_sub_explicit(&listener->connections, 1, memory_order_relaxed);
         atomic_fetch_sub_explicit(&listener->broker->connections, 1, memory_order_relaxed);
         return;
@@ -105,11 +105,44 @@ void listeners_accepted(struct worker *worker, int fd, const char *address, void
     connection_set_deadline(connection, refusal && timeout > LINGER_MS ? LINGER_MS : timeout);
 }
 
+static struct listener_place place_of(const struct listener_settings *settings)
+{
+    static const enum listener_kind kinds[] = {[SETTINGS_BIND_TCP] = LISTENER_TCP,
+                                               [SETTINGS_BIND_UNIX] = LISTENER_UNIX,
+                                               [SETTINGS_BIND_SYSTEMD] = LISTENER_PASSED};
+    return (struct listener_place){.kind = kinds[settings->kind],
+                                   .name = settings->host,
+                                   .port = settings->port,
+                                   .interface = settings->socket.interface};
+}
+
+static struct listener_options options_of(const struct socket_settings *settings)
+{
+    return (struct listener_options){
+        .backlog = (int)settings->backlog,
+        .nodelay = settings->nodelay,
+        .keepalive = settings->keepalive,
+        .keepalive_idle_s = (int)(settings->keepalive_idle_ms / 1000),
+        .keepalive_interval_s = (int)(settings->keepalive_interval_ms / 1000),
+        .keepalive_count = (int)settings->keepalive_count,
+        .mode = settings->mode,
+        .owner = settings->owner,
+        .group = settings->group,
+    };
+}
+
+static bool is_same(const char *one, const char *other)
+{
+    return one == other || (one && other && strcmp(one, other) == 0);
+}
+
 static struct broker_listener *find(struct broker *broker, const struct listener_settings *wanted)
 {
+    struct listener_place place = place_of(wanted);
     for (struct broker_listener *listener = broker->listeners; listener; listener = listener->next)
-        if (strcmp(listener->name, wanted->name) == 0 && strcmp(listener->host, wanted->host) == 0 &&
-            listener->port == wanted->port)
+        if (strcmp(listener->name, wanted->name) == 0 && listener->place.kind == place.kind &&
+            strcmp(listener->place.name, place.name) == 0 && listener->place.port == place.port &&
+            is_same(listener->place.interface, place.interface))
             return listener;
     return NULL;
 }
@@ -120,7 +153,8 @@ static void free_listener(struct broker_listener *listener)
         listener_close(listener->socket);
     tls_forget(listener);
     free(listener->name);
-    free(listener->host);
+    free((char *)listener->place.name);
+    free((char *)listener->place.interface);
     free(listener);
 }
 
@@ -144,15 +178,19 @@ static void forget_fresh(struct broker *broker)
 static struct broker_listener *open_one(struct broker *broker, const struct listener_settings *wanted,
                                         char **error)
 {
-    struct listener *socket = listener_open(wanted->host, wanted->port, error);
+    struct listener_place place = place_of(wanted);
+    struct listener_options options = options_of(&wanted->socket);
+    struct listener *socket = listener_open(&place, &options, error);
     if (!socket)
         return NULL;
     struct broker_listener *listener = memory_zalloc(sizeof *listener);
     listener->broker = broker;
     listener->socket = socket;
     listener->name = str_to_c(str_of(wanted->name));
-    listener->host = str_to_c(str_of(wanted->host));
-    listener->port = wanted->port;
+    listener->place = place;
+    listener->place.name = str_to_c(str_of(place.name));
+    if (place.interface)
+        listener->place.interface = str_to_c(str_of(place.interface));
     listener->fresh = true;
     listener->counters = metrics_of_listener(broker, wanted->name);
     struct broker_listener **last = &broker->listeners;
@@ -160,6 +198,23 @@ static struct broker_listener *open_one(struct broker *broker, const struct list
         last = &(*last)->next;
     *last = listener;
     return listener;
+}
+
+static void set_bounds(struct broker_listener *listener)
+{
+    atomic_store(&listener->max_connections, listener->wanted->max_connections);
+    atomic_store(&listener->connect_rate, listener->wanted->connect_rate);
+}
+
+// What may change of a listener that stays.
+static void renew(struct broker_listener *listener)
+{
+    struct listener_options options = options_of(&listener->wanted->socket);
+    set_bounds(listener);
+    char *error = listener_configure(listener->socket, &options);
+    if (error)
+        log_warn("%s", error);
+    free(error);
 }
 
 bool listeners_open(struct broker *broker, const struct settings *settings, struct diagnostics *diagnostics)
@@ -181,8 +236,9 @@ bool listeners_open(struct broker *broker, const struct settings *settings, stru
             return false;
         }
         listener->stays = true;
-        atomic_store(&listener->max_connections, wanted->max_connections);
-        atomic_store(&listener->connect_rate, wanted->connect_rate);
+        listener->wanted = wanted;
+        if (listener->fresh)
+            set_bounds(listener);
     }
     return true;
 }
@@ -227,9 +283,12 @@ void listeners_settle(struct broker *broker)
     struct broker_listener **link = &broker->listeners;
     while (*link) {
         struct broker_listener *listener = *link;
-        listener->fresh = false;
         tls_settle(listener);
         if (listener->stays) {
+            if (!listener->fresh)
+                renew(listener);
+            listener->fresh = false;
+            listener->wanted = NULL;
             link = &listener->next;
             continue;
         }

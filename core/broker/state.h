@@ -46,10 +46,10 @@ struct log_gate {
 struct broker_listener {
     struct broker_listener *next;
     struct broker *broker;
-    struct listener *socket;
+    struct listener *socket; ///< or several
     char *name;
-    char *host;
-    uint16_t port;
+    struct listener_place place;            ///< its strings are owned
+    const struct listener_settings *wanted; ///< main thread, during a reload: what settles in the end
     bool stays;          ///< is in the configuration in force, or, during a reload, in the new one
     atomic_bool leaving; ///< its connections are being ended
     bool fresh;          ///< during a reload: was opened for it
@@ -224,8 +224,9 @@ static inline struct broker_worker *connection_worker(const struct connection *c
 }
 
 /* connection.c */
-struct connection *connection_new(struct broker_worker *here, struct broker_listener *listener, int fd,
-                                  const char *address);
+/** Takes the descriptor; NULL when there is no memory: it has not. */
+struct connection *connection_new(struct broker_worker *here, struct broker_listener *listener,
+                                  const struct accepted *accepted);
 void connection_link(struct broker_worker *here, struct connection *connection);
 void connection_unlink(struct connection *connection);
 /** Gives the structure back, after its stream. */
@@ -429,7 +430,7 @@ void listeners_leave(struct broker_worker *here);
 void listeners_enter(struct broker_worker *here, void *argument);
 void listeners_stop(struct broker_worker *here);
 /** An accepted_fn; `listener` is a struct broker_listener. Takes the descriptor. */
-void listeners_accepted(struct worker *worker, int fd, const char *address, void *listener);
+void listeners_accepted(struct worker *worker, const struct accepted *accepted, void *listener);
 
 /* reload.c */
 /** Reads the configuration again and puts it in force everywhere, or leaves everything as it was and says

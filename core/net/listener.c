@@ -1,40 +1,37 @@
 #include "core/net/listener.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/base/log.h"
 #include "core/base/memory.h"
+#include "core/net/listening.h"
 #include "core/net/stream.h"
 
 enum {
     ACCEPTS_PER_TURN = 16,
-    PAUSE_MS = 200, // after the process ran out of descriptors
-    BACKLOG = 4096,
+    PAUSE_MS = 200,                                // after the process ran out of descriptors
     LISTENER_INTEREST = WATCH_READ | WATCH_SHARED, // one connection wakes one worker
 };
 
+// One socket on one worker's loop.
 struct listener_worker {
     struct wheel_timer pause; // first: found again from the timer
     struct watch watch;
-    struct listener *listener;
+    const struct listening *socket;
     struct worker *worker;
     accepted_fn *accepted;
     void *argument;
 };
 
 struct listener {
-    int fd;
-    char address[ADDRESS_TEXT_MAX];
-    struct listener_worker *workers[WORKERS_MAX];
+    enum listener_kind kind;
+    struct listening *sockets;
+    size_t count;
+    char *address;
+    struct listener_worker *workers[WORKERS_MAX]; // an array each, as long as `sockets`
 };
 
 static _Atomic uint64_t pauses;
@@ -44,75 +41,30 @@ uint64_t listener_pauses(void)
     return pauses;
 }
 
-static void address_text(const struct sockaddr_storage *address, char text[ADDRESS_TEXT_MAX])
+struct listener *listener_open(const struct listener_place *place, const struct listener_options *options,
+                               char **error)
 {
-    char host[INET6_ADDRSTRLEN] = "";
-    if (address->ss_family == AF_INET6) {
-        struct sockaddr_in6 in6;
-        memcpy(&in6, address, sizeof in6);
-        inet_ntop(AF_INET6, &in6.sin6_addr, host, sizeof host);
-        snprintf(text, ADDRESS_TEXT_MAX, "[%s]:%u", host, ntohs(in6.sin6_port));
-    } else {
-        struct sockaddr_in in;
-        memcpy(&in, address, sizeof in);
-        inet_ntop(AF_INET, &in.sin_addr, host, sizeof host);
-        snprintf(text, ADDRESS_TEXT_MAX, "%s:%u", host, ntohs(in.sin_port));
-    }
-}
-
-static void switch_on(int fd, int level, int option)
-{
-    int on = 1;
-    setsockopt(fd, level, option, &on, sizeof on);
-}
-
-static int bind_one(const struct addrinfo *candidate)
-{
-    int fd = socket(candidate->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
-    switch_on(fd, SOL_SOCKET, SO_REUSEADDR);
-    // Connections inherit these from the socket they were accepted on.
-    switch_on(fd, SOL_SOCKET, SO_KEEPALIVE);
-    switch_on(fd, IPPROTO_TCP, TCP_NODELAY);
-    if (candidate->ai_family == AF_INET6)
-        switch_on(fd, IPPROTO_IPV6, IPV6_V6ONLY);
-    if (bind(fd, candidate->ai_addr, candidate->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
-        return fd;
-    int why = errno;
-    close(fd);
-    errno = why;
-    return -1;
-}
-
-struct listener *listener_open(const char *host, uint16_t port, char **error)
-{
-    char service[8];
-    snprintf(service, sizeof service, "%u", port);
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    struct addrinfo *candidates;
-    int failure = getaddrinfo(host, service, &hints, &candidates);
-    if (failure != 0) {
-        *error = str_format("cannot resolve %s: %s", host, gai_strerror(failure));
+    struct listening *sockets;
+    size_t count = listening_open(place, options, &sockets, error);
+    if (count == 0)
         return NULL;
-    }
-    int fd = -1;
-    for (struct addrinfo *candidate = candidates; candidate && fd < 0; candidate = candidate->ai_next)
-        fd = bind_one(candidate);
-    int why = errno;
-    freeaddrinfo(candidates);
-    if (fd < 0) {
-        *error = str_format(strchr(host, ':') ? "cannot listen on [%s]:%u: %s" : "cannot listen on %s:%u: %s",
-                            host, port, strerror(why));
-        return NULL;
-    }
     struct listener *listener = memory_zalloc(sizeof *listener);
-    listener->fd = fd;
-    struct sockaddr_storage bound = {0};
-    socklen_t length = sizeof bound;
-    getsockname(fd, (struct sockaddr *)&bound, &length);
-    address_text(&bound, listener->address);
+    *listener = (struct listener){.kind = place->kind, .sockets = sockets, .count = count};
+    listener->address = str_to_c(str_of(sockets[0].address));
+    for (size_t i = 1; i < count; i++) {
+        char *longer = str_format("%s,%s", listener->address, sockets[i].address);
+        free(listener->address);
+        listener->address = longer;
+    }
     return listener;
+}
+
+char *listener_configure(struct listener *listener, const struct listener_options *options)
+{
+    char *error = NULL;
+    for (size_t i = 0; i < listener->count && !error; i++)
+        error = listening_configure(&listener->sockets[i], options, listener->kind);
+    return error;
 }
 
 const char *listener_address(const struct listener *listener)
@@ -134,7 +86,7 @@ static void pause_accepting(struct listener_worker *here, int why)
     watch_change(&here->worker->poller, &here->watch, 0);
     wheel_start(&here->worker->wheel, &here->pause, here->worker->now_ms + PAUSE_MS, pause_over);
     if (atomic_fetch_add(&pauses, 1) % 25 == 0)
-        log_warn("cannot accept connections on %s: %s; trying again every %d ms", here->listener->address,
+        log_warn("cannot accept connections on %s: %s; trying again every %d ms", here->socket->address,
                  strerror(why), PAUSE_MS);
 }
 
@@ -167,11 +119,11 @@ static void ready(struct watch *watch, unsigned what)
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         struct sockaddr_storage peer = {0};
         socklen_t length = sizeof peer;
-        int accepted = accept4(watch->fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (accepted >= 0) {
+        int came = accept4(watch->fd, (struct sockaddr *)&peer, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (came >= 0) {
             char address[ADDRESS_TEXT_MAX];
             address_text(&peer, address);
-            here->accepted(here->worker, accepted, address, here->argument);
+            here->accepted(here->worker, &(struct accepted){came, address, &peer}, here->argument);
         } else if (!is_of_connection(errno)) {
             if (errno != EAGAIN)
                 pause_accepting(here, errno);
@@ -183,12 +135,14 @@ static void ready(struct watch *watch, unsigned what)
 
 void listener_attach(struct listener *listener, struct worker *worker, accepted_fn *accepted, void *argument)
 {
-    struct listener_worker *here = memory_zalloc(sizeof *here);
-    *here = (struct listener_worker){
-        .listener = listener, .worker = worker, .accepted = accepted, .argument = argument};
+    struct listener_worker *here = memory_zalloc(listener->count * sizeof *here);
     listener->workers[worker->index] = here;
-    here->watch = (struct watch){.ready = ready, .fd = listener->fd};
-    watch_change(&worker->poller, &here->watch, LISTENER_INTEREST);
+    for (size_t i = 0; i < listener->count; i++, here++) {
+        *here = (struct listener_worker){
+            .socket = &listener->sockets[i], .worker = worker, .accepted = accepted, .argument = argument};
+        here->watch = (struct watch){.ready = ready, .fd = here->socket->fd};
+        watch_change(&worker->poller, &here->watch, LISTENER_INTEREST);
+    }
 }
 
 void listener_detach(struct listener *listener, struct worker *worker)
@@ -196,14 +150,17 @@ void listener_detach(struct listener *listener, struct worker *worker)
     struct listener_worker *here = listener->workers[worker->index];
     if (!here)
         return;
-    watch_change(&here->worker->poller, &here->watch, 0);
-    wheel_stop(&here->pause);
+    for (size_t i = 0; i < listener->count; i++) {
+        watch_change(&worker->poller, &here[i].watch, 0);
+        wheel_stop(&here[i].pause);
+    }
     free(here);
     listener->workers[worker->index] = NULL;
 }
 
 void listener_close(struct listener *listener)
 {
-    close(listener->fd);
+    listening_close(listener->sockets, listener->count);
+    free(listener->address);
     free(listener);
 }

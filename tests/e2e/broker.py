@@ -96,11 +96,13 @@ class Broker:
 
     READY = r"\bready\b"
 
-    def __init__(self, folder, config=None, files=None, descriptors=None, environment_=None, arguments=()):
+    def __init__(self, folder, config=None, files=None, descriptors=None, environment_=None, arguments=(),
+                 launcher=()):
         self.folder = pathlib.Path(folder)
         self.addresses, self.process, self.stopped = {}, None, False
         self.log_path = self.folder / "broker.log"
         self.config_path = self.folder / "noctule.yaml"
+        self.launcher = [str(part) for part in launcher]  # a command that becomes the broker
         self.descriptors, self.extra_environment, self.arguments = descriptors, environment_ or {}, arguments
         for name, text in (files or {}).items():
             self.write(name, text)
@@ -133,7 +135,7 @@ class Broker:
     # ------------------------------------------------------------------------------------------- process
 
     def command(self):
-        return [*RUNNER, str(EXECUTABLE), "run", "-c", str(self.config_path), *self.arguments]
+        return [*self.launcher, *RUNNER, str(EXECUTABLE), "run", "-c", str(self.config_path), *self.arguments]
 
     def _limit_descriptors(self):
         if self.descriptors:

@@ -46,10 +46,16 @@ class Client:
     # ------------------------------------------------------------------------------------------- connection
 
     def open(self):
-        """Opens the connection, with TLS if the client has it, and sends no MQTT."""
+        """Opens the connection, with TLS if the client has it, and sends no MQTT: TCP to (host, port), or to the path
+        of a unix socket."""
         self.drop()
         self.buffer.clear()
         self.pending.clear()
+        if isinstance(self.address, str):
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(DEADLINE)
+            self.socket.connect(self.address)
+            return self
         self.socket = socket.create_connection(self.address, timeout=DEADLINE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.tls:

@@ -132,6 +132,8 @@ struct connection *inprocess_accept(struct inprocess *house, unsigned index, int
 {
     struct broker_worker *here = &house->broker.states[index];
     struct connection *before = here->connections;
-    listeners_accepted(here->worker, fd, "192.0.2.1:50000", house->broker.listeners);
+    const struct sockaddr_storage peer = {.ss_family = AF_INET};
+    listeners_accepted(here->worker, &(struct accepted){fd, "192.0.2.1:50000", &peer},
+                       house->broker.listeners);
     return here->connections == before ? NULL : here->connections;
 }

@@ -112,11 +112,12 @@ static void failed(struct stream *stream, const char *why)
 
 static const struct stream_events guest_events = {echo, drained, failed, closed};
 
-static void accepted(struct worker *worker, int fd, const char *address, void *argument)
+static void accepted(struct worker *worker, const struct accepted *came, void *argument)
 {
+    int fd = came->fd;
     CHECK(worker_current() == worker && argument == &alive);
     if (atomic_fetch_add(&accepted_count, 1) == 0) {
-        strcpy(last_address, address);
+        strcpy(last_address, came->address);
         socklen_t length = sizeof accepted_nodelay;
         getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &accepted_nodelay, &length);
         getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &accepted_keepalive, &length);
@@ -148,10 +149,17 @@ static void down(struct worker *worker)
     CHECK(guests[worker->index] == NULL);
 }
 
+static struct listener *open_tcp(const char *host, uint16_t port, char **error)
+{
+    const struct listener_place place = {.kind = LISTENER_TCP, .name = host, .port = port};
+    const struct listener_options options = {.backlog = 4096, .nodelay = true, .keepalive = true};
+    return listener_open(&place, &options, error);
+}
+
 static void start(const char *host, unsigned count)
 {
     char *error = NULL;
-    listener = listener_open(host, 0, &error);
+    listener = open_tcp(host, 0, &error);
     if (!listener)
         ck_abort_msg("%s", error);
     workers = workers_new(count);
@@ -289,7 +297,7 @@ END_TEST
 START_TEST(ipv6)
 {
     char *error = NULL;
-    struct listener *probe = listener_open("::1", 0, &error);
+    struct listener *probe = open_tcp("::1", 0, &error);
     if (!probe) { // a machine without it
         free(error);
         return;
@@ -314,19 +322,19 @@ END_TEST
 START_TEST(cannot_listen)
 {
     char *error = NULL;
-    struct listener *first = listener_open("127.0.0.1", 0, &error);
+    struct listener *first = open_tcp("127.0.0.1", 0, &error);
     ck_assert_ptr_nonnull(first);
     uint16_t taken = (uint16_t)atoi(strrchr(listener_address(first), ':') + 1);
-    ck_assert_ptr_null(listener_open("127.0.0.1", taken, &error));
+    ck_assert_ptr_null(open_tcp("127.0.0.1", taken, &error));
     char *wanted = str_format("cannot listen on 127.0.0.1:%u: Address already in use", taken);
     ck_assert_str_eq(error, wanted);
     free(error);
     free(wanted);
-    ck_assert_ptr_null(listener_open("no.such.host.invalid", 1883, &error));
+    ck_assert_ptr_null(open_tcp("no.such.host.invalid", 1883, &error));
     ck_assert_ptr_nonnull(strstr(error, "cannot resolve no.such.host.invalid: "));
     free(error);
     listener_close(first);
-    struct listener *again = listener_open("127.0.0.1", taken, &error); // at once
+    struct listener *again = open_tcp("127.0.0.1", taken, &error); // at once
     ck_assert_ptr_nonnull(again);
     listener_close(again);
 }
