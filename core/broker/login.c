@@ -372,7 +372,7 @@ static uint8_t check_connect(const struct connection *connection, const char **w
         *why = "an empty client id needs a clean session";
         return MQTT_CLIENT_IDENTIFIER_NOT_VALID;
     }
-    if (packet->has_will && topic_levels(packet->will.topic) > limits->topic_levels) {
+    if (packet->has_will && topic_is_deeper(packet->will.topic, limits->topic_levels)) {
         *why = "the will's topic has more levels than limits.topic_levels";
         return MQTT_TOPIC_NAME_INVALID;
     }

@@ -276,8 +276,8 @@ static void access_decided(struct client *client, const struct outcome *outcome,
 static void check_access(struct connection *connection, struct message *message, uint16_t packet_id,
                          uint8_t qos)
 {
-    struct outcome outcome = {.verdict = NOCTULE_ALLOW};
     if (chain_takes_access(connection->client, NOCTULE_ACCESS_PUBLISH)) {
+        struct outcome outcome;
         struct noctule_access access = {
             .size = sizeof access,
             .access = NOCTULE_ACCESS_PUBLISH,
@@ -293,11 +293,12 @@ static void check_access(struct connection *connection, struct message *message,
                 connection_drop(connection, MQTT_SERVER_UNAVAILABLE, "out of memory");
             return;
         }
+        if (outcome.verdict != NOCTULE_ALLOW) {
+            refuse(connection, message->topic, packet_id, qos, &outcome);
+            return;
+        }
     }
-    if (outcome.verdict == NOCTULE_ALLOW)
-        run_hooks(connection, message, packet_id, qos);
-    else
-        refuse(connection, message->topic, packet_id, qos, &outcome);
+    run_hooks(connection, message, packet_id, qos);
 }
 
 /* ---- the packet ---- */
@@ -334,7 +335,7 @@ static uint8_t check_limits(struct connection *connection, const struct mqtt_pub
     if (publish->qos > 0 && connection->version == MQTT_V5 &&
         connection->session->received.count >= limits->inflight + connection->carried)
         return MQTT_RECEIVE_MAXIMUM_EXCEEDED;
-    if (limits->topic_levels < 32768 && topic_levels(publish->topic) > limits->topic_levels)
+    if (topic_is_deeper(publish->topic, limits->topic_levels))
         return MQTT_TOPIC_NAME_INVALID;
     if (publish->retain && connection->retain_refused)
         return MQTT_RETAIN_NOT_SUPPORTED;

@@ -282,7 +282,7 @@ static uint8_t check_filter(struct connection *connection, const struct mqtt_fil
         return MQTT_TOPIC_FILTER_INVALID;
     if (parsed.shared && (entry->options & MQTT_OPTION_NO_LOCAL))
         return MQTT_PROTOCOL_ERROR;
-    if (topic_levels(parsed.filter) > connection_worker(connection)->settings->limits.topic_levels)
+    if (topic_is_deeper(parsed.filter, connection_worker(connection)->settings->limits.topic_levels))
         return MQTT_TOPIC_FILTER_INVALID;
     return MQTT_SUCCESS;
 }

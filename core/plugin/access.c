@@ -207,8 +207,7 @@ static bool is_repeated(const struct client *client, const struct noctule_access
     if (!extra || !extra->memo || !access_memo_has(extra->memo, access, client->epoch))
         return false;
     const struct entry *entry = client->chain->access[access_index(access->access)].entries[0];
-    cells_add(&entry->instance->cells, COUNT_REUSED, 1);
-    cells_add(&entry->instance->cells, COUNT_ALLOW, 1);
+    cells_add_two(&entry->instance->cells, COUNT_REUSED, COUNT_ALLOW);
     return true;
 }
 
@@ -224,23 +223,31 @@ static void remember(const struct walk *walk, const struct outcome *outcome)
     access_memo_keep(&client_extra(client)->memo, &walk->question->access, client->epoch);
 }
 
-struct decision *decide_access(struct client *client, const struct noctule_access *access,
-                               const struct decision_call *call, struct outcome *outcome)
+// Apart from decide_access, which has nothing to set up for what was just allowed.
+__attribute__((noinline)) static struct decision *ask_chain(struct client *client,
+                                                            const struct noctule_access *access,
+                                                            const struct decision_call *call,
+                                                            struct outcome *outcome)
 {
-    bool frequent = is_frequent(access->access) && !call->trace;
-    if (frequent && is_repeated(client, access)) {
-        *outcome = (struct outcome){.verdict = NOCTULE_ALLOW, .decided = true};
-        return NULL;
-    }
     struct question question = {.kind = QUESTION_ACCESS, .access = *access};
     struct walk walk;
     walk_begin(&walk, &access_rules, client->worker, client, &question, call);
     walk.chain = client->chain;
     walk.list = access_list(client, client->chain, access->access);
     struct decision *decision = walk_decide(&walk, call, outcome);
-    if (!decision && frequent)
+    if (!decision && is_frequent(access->access) && !call->trace)
         remember(&walk, outcome);
     return decision;
+}
+
+struct decision *decide_access(struct client *client, const struct noctule_access *access,
+                               const struct decision_call *call, struct outcome *outcome)
+{
+    if (is_frequent(access->access) && !call->trace && is_repeated(client, access)) {
+        *outcome = (struct outcome){.verdict = NOCTULE_ALLOW, .decided = true};
+        return NULL;
+    }
+    return ask_chain(client, access, call, outcome);
 }
 
 bool chain_takes_access(const struct client *client, uint32_t access)

@@ -1,5 +1,6 @@
 #include "core/plugin/metrics.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,15 +50,27 @@ void cells_free(struct cells *cells)
     cells->values = NULL;
 }
 
-void cells_add(struct cells *cells, unsigned index, int64_t amount)
+static inline void add_to(_Atomic int64_t *cell, int64_t amount, bool shared)
 {
-    unsigned shard = own_shard();
-    _Atomic int64_t *cell = &cells->values[shard * cells->width + index];
-    if (shard == SHARED_SHARD)
+    if (shared)
         atomic_fetch_add_explicit(cell, amount, memory_order_relaxed);
     else // one thread writes, so this needs no locked instruction
         atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + amount,
                               memory_order_relaxed);
+}
+
+void cells_add(struct cells *cells, unsigned index, int64_t amount)
+{
+    unsigned shard = own_shard();
+    add_to(&cells->values[shard * cells->width + index], amount, shard == SHARED_SHARD);
+}
+
+void cells_add_two(struct cells *cells, unsigned one, unsigned other)
+{
+    unsigned shard = own_shard();
+    _Atomic int64_t *values = &cells->values[shard * cells->width];
+    add_to(&values[one], 1, shard == SHARED_SHARD);
+    add_to(&values[other], 1, shard == SHARED_SHARD);
 }
 
 int64_t cells_sum(const struct cells *cells, unsigned index)

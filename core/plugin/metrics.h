@@ -24,6 +24,8 @@ struct cells {
 void cells_init(struct cells *cells, unsigned width);
 void cells_free(struct cells *cells);
 void cells_add(struct cells *cells, unsigned index, int64_t amount);
+/** Adds 1 to both. */
+void cells_add_two(struct cells *cells, unsigned one, unsigned other);
 int64_t cells_sum(const struct cells *cells, unsigned index);
 
 /** Adds an observation to the METRIC_HISTOGRAM_CELLS cells from `first` on. */

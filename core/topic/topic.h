@@ -36,4 +36,10 @@ bool topic_filter_covers(struct str wide, struct str narrow);
 /** Number of levels, at least 1. */
 size_t topic_levels(struct str topic);
 
+/** Whether it has more than `most` of them: short ones are not even looked at. */
+static inline bool topic_is_deeper(struct str topic, uint64_t most)
+{
+    return topic.length >= most && topic_levels(topic) > most;
+}
+
 #endif
