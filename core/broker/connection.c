@@ -65,6 +65,15 @@ void connection_resume(struct connection *connection, enum pause_reason reason)
     stream_resume(&connection->stream);
 }
 
+struct connection_rare *connection_rare(struct connection *connection)
+{
+    if (!connection->rare) {
+        connection->rare = memory_zalloc(sizeof *connection->rare);
+        connection->rare->connection = connection;
+    }
+    return connection->rare;
+}
+
 // The connection's number is what keeps its listener: it is given back last.
 static void uncount(struct connection *connection)
 {
@@ -80,7 +89,7 @@ void connection_free(struct connection *connection)
     uncount(connection);
     connection_unlink(connection);
     aliases_free(connection);
-    free(connection->expiry);
+    free(connection->rare);
     free(connection);
 }
 
@@ -196,8 +205,8 @@ void connection_leave(struct connection *connection, uint8_t reason, bool with_w
     struct session *session = connection->session;
     connection->state = STATE_CLOSED;
     wheel_stop(&connection->timer);
-    if (connection->expiry)
-        wheel_stop(connection->expiry);
+    if (connection->rare)
+        wheel_stop(&connection->rare->expiry);
     give_up_decisions(connection);
     rate_forget(connection);
     login_forget(connection);

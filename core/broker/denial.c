@@ -36,9 +36,11 @@ static void log_left_out(const struct client *client, uint64_t count)
 
 void log_denials_left_out(struct connection *connection)
 {
-    if (connection->client && connection->denials.left_out > 0)
-        log_left_out(connection->client, connection->denials.left_out);
-    connection->denials.left_out = 0;
+    struct connection_rare *rare = connection->rare;
+    if (!rare || !connection->client || rare->denials.left_out == 0)
+        return;
+    log_left_out(connection->client, rare->denials.left_out);
+    rare->denials.left_out = 0;
 }
 
 uint8_t denial_reason(const struct outcome *outcome, uint8_t type)
@@ -54,8 +56,8 @@ void log_denial(struct broker_worker *here, struct client *client, enum denied a
     counter_add(here->counters, COUNTER_DENIED + access, 1);
     struct connection *connection = client_owner(client);
     uint64_t left_out = 0;
-    if (connection && !log_gate_opens(&connection->denials, connection->stream.worker->now_ms,
-                                      DENIALS_PER_SECOND, &left_out))
+    if (connection && !log_gate_opens(&connection_rare(connection)->denials,
+                                      connection->stream.worker->now_ms, DENIALS_PER_SECOND, &left_out))
         return;
     if (left_out > 0)
         log_left_out(client, left_out);

@@ -193,26 +193,21 @@ static bool send_connack(struct connection *connection, bool present, uint16_t s
 static void login_expired(struct wheel_timer *timer, void *context)
 {
     (void)context;
-    // The timer stands alone on the heap; its connection is found behind it.
-    struct connection *connection = *(struct connection **)(timer + 1);
-    connection_fail(connection, MQTT_NOT_AUTHORIZED, "the login has expired");
+    connection_fail(((struct connection_rare *)timer)->connection, MQTT_NOT_AUTHORIZED,
+                    "the login has expired");
 }
 
 void online_start_expiry(struct connection *connection)
 {
     uint64_t at = client_expires_at(connection->client);
-    if (connection->expiry)
-        wheel_stop(connection->expiry);
+    if (connection->rare)
+        wheel_stop(&connection->rare->expiry);
     if (!at)
         return;
     uint64_t now = clock_wall_ms();
-    if (!connection->expiry) {
-        connection->expiry = memory_zalloc(sizeof(struct wheel_timer) + sizeof(struct connection *));
-        *(struct connection **)(connection->expiry + 1) = connection;
-    }
     struct worker *worker = connection->stream.worker;
-    wheel_start(&worker->wheel, connection->expiry, worker->now_ms + (at > now ? at - now : 0),
-                login_expired);
+    wheel_start(&worker->wheel, &connection_rare(connection)->expiry,
+                worker->now_ms + (at > now ? at - now : 0), login_expired);
 }
 
 // Everything unacknowledged is due again, in its order, as the window of the new connection lets it. [v5 4.4]

@@ -23,14 +23,14 @@ static uint8_t resolve_alias(struct connection *connection, struct mqtt_publish 
     uint16_t alias = publish->properties.topic_alias;
     if (alias == 0 || alias > maximum)
         return MQTT_TOPIC_ALIAS_INVALID;
-    struct aliases_in *aliases = connection->aliases_in;
+    struct aliases_in *aliases = connection->rare ? connection->rare->aliases_in : NULL;
     if (!aliases) {
         aliases = memory_try(sizeof *aliases + maximum * sizeof(struct str));
         if (!aliases)
             return MQTT_SERVER_UNAVAILABLE;
         aliases->maximum = maximum;
         memset(aliases->topics, 0, maximum * sizeof(struct str));
-        connection->aliases_in = aliases;
+        connection_rare(connection)->aliases_in = aliases;
     }
     if (alias > aliases->maximum) // a reload raised the limit: the client was told the old one
         return MQTT_TOPIC_ALIAS_INVALID;
@@ -76,8 +76,8 @@ void publish_cancel(struct connection *connection)
     if (connection->throttled) {
         struct connection **link = &connection_worker(connection)->throttled;
         while (*link != connection)
-            link = &(*link)->next_throttled;
-        *link = connection->next_throttled;
+            link = &(*link)->rare->next_throttled;
+        *link = connection->rare->next_throttled;
         connection->throttled = false;
     }
     if (!connection->publish)
@@ -119,7 +119,7 @@ void publish_unthrottle(struct broker_worker *here)
     here->effort = 0;
     while (here->throttled) {
         struct connection *connection = here->throttled;
-        here->throttled = connection->next_throttled;
+        here->throttled = connection->rare->next_throttled;
         connection->throttled = false;
         connection_resume(connection, PAUSE_CONGESTED);
     }
@@ -143,7 +143,7 @@ static void throttle(struct connection *connection, bool congested)
         return;
     connection_pause(connection, PAUSE_CONGESTED);
     connection->throttled = true;
-    connection->next_throttled = here->throttled;
+    connection_rare(connection)->next_throttled = here->throttled;
     here->throttled = connection;
     if (!congested && !here->resting) {
         here->resting = true;

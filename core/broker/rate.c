@@ -32,13 +32,13 @@ void rate_count(struct connection *connection, uint32_t bytes)
 {
     struct worker *worker = connection->stream.worker;
     const struct limit_settings *limits = &connection_worker(connection)->settings->limits;
-    struct publish_rate *rate = connection->rate;
+    struct publish_rate *rate = connection->rare ? connection->rare->rate : NULL;
     if (!rate) {
         rate = memory_try(sizeof *rate);
         if (!rate)
             return;
         *rate = (struct publish_rate){.connection = connection};
-        connection->rate = rate;
+        connection_rare(connection)->rate = rate;
     }
     uint64_t now_us = worker->now_ms * 1000;
     uint64_t wait_us = 0;
@@ -57,9 +57,10 @@ void rate_count(struct connection *connection, uint32_t bytes)
 
 void rate_forget(struct connection *connection)
 {
-    if (!connection->rate)
+    struct publish_rate *rate = connection->rare ? connection->rare->rate : NULL;
+    if (!rate)
         return;
-    wheel_stop(&connection->rate->timer);
-    free(connection->rate);
-    connection->rate = NULL;
+    wheel_stop(&rate->timer);
+    free(rate);
+    connection->rare->rate = NULL;
 }

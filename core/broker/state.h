@@ -168,6 +168,17 @@ struct subscribe_call;
 struct publish_call;
 struct publish_rate;
 
+/** What most connections never need. */
+struct connection_rare {
+    struct wheel_timer expiry; ///< of the login; first: found again from the timer
+    struct connection *connection;
+    struct publish_rate *rate; ///< NULL: not counted
+    struct aliases_in *aliases_in;
+    struct aliases_out *aliases_out;
+    struct connection *next_throttled;
+    struct log_gate denials;
+};
+
 /** A connection. Made on the worker that accepted it, moved once to its client id's worker. Freed by
  * stream_events.closed. */
 struct connection {
@@ -182,22 +193,17 @@ struct connection {
     struct publish_call *publish;     ///< with `pending` or `throttled`
     struct subscribe_call *subscribe; ///< waits for answers about filters
     struct decision *read_check;      ///< about the message at the front: delivery stands still
-    struct publish_rate *rate;        ///< NULL: not counted
-    struct aliases_in *aliases_in;
-    struct aliases_out *aliases_out;
-    struct connection *next_throttled;
-    struct wheel_timer timer;     ///< CONNECT deadline, then keep alive
-    struct wheel_timer *expiry;   ///< of the login; made when it has one
-    uint64_t seen_ms;             ///< last packet
-    uint32_t keep_alive_ms;       ///< one and a half times; 0: none
-    uint32_t maximum_packet_size; ///< the client's
-    uint32_t resend_left;         ///< entries of the window that have not been sent again
-    uint32_t replaying;           ///< retained messages added since none was waiting
-    uint32_t input_seen;          ///< bytes of an unfinished packet when the silence was last looked at
-    uint16_t carried;             ///< incoming QoS 2 exchanges of connections before this one
-    uint16_t send_quota;          ///< unacknowledged QoS 1 and 2 messages to the client at most
-    uint16_t topic_alias_maximum; ///< the client's
-    struct log_gate denials;
+    struct wheel_timer timer;         ///< CONNECT deadline, then keep alive
+    struct connection_rare *rare;     ///< NULL: nothing of it yet; see connection_rare
+    uint64_t seen_ms;                 ///< last packet
+    uint32_t keep_alive_ms;           ///< one and a half times; 0: none
+    uint32_t maximum_packet_size;     ///< the client's
+    uint32_t resend_left;             ///< entries of the window that have not been sent again
+    uint32_t replaying;               ///< retained messages added since none was waiting
+    uint32_t input_seen;              ///< bytes of an unfinished packet when the silence was last looked at
+    uint16_t carried;                 ///< incoming QoS 2 exchanges of connections before this one
+    uint16_t send_quota;              ///< unacknowledged QoS 1 and 2 messages to the client at most
+    uint16_t topic_alias_maximum;     ///< the client's
     uint8_t version;
     uint8_t state;
     uint8_t pauses;           ///< enum pause_reason
@@ -229,6 +235,8 @@ struct connection *connection_new(struct broker_worker *here, struct broker_list
                                   const struct accepted *accepted);
 void connection_link(struct broker_worker *here, struct connection *connection);
 void connection_unlink(struct connection *connection);
+/** Makes `rare` on its first use. */
+struct connection_rare *connection_rare(struct connection *connection);
 /** Gives the structure back, after its stream. */
 void connection_free(struct connection *connection);
 /** As connection_free, with the stream, for one that no worker holds any more. */

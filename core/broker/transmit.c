@@ -18,7 +18,7 @@ struct shape {
 
 static uint16_t alias_for(struct connection *connection, struct str topic, bool *known)
 {
-    struct aliases_out *aliases = connection->aliases_out;
+    struct aliases_out *aliases = connection->rare ? connection->rare->aliases_out : NULL;
     *known = false;
     if (!aliases) {
         aliases = memory_try(sizeof *aliases + connection->topic_alias_maximum * sizeof(struct str));
@@ -26,7 +26,7 @@ static uint16_t alias_for(struct connection *connection, struct str topic, bool 
             return 0;
         aliases->by_topic = (struct map){0};
         aliases->used = 0;
-        connection->aliases_out = aliases;
+        connection_rare(connection)->aliases_out = aliases;
     }
     uintptr_t alias = (uintptr_t)map_get(&aliases->by_topic, topic);
     if (alias) {
@@ -43,19 +43,22 @@ static uint16_t alias_for(struct connection *connection, struct str topic, bool 
 
 void aliases_free(struct connection *connection)
 {
-    if (connection->aliases_in) {
-        for (uint16_t i = 0; i < connection->aliases_in->maximum; i++)
-            free((char *)(uintptr_t)connection->aliases_in->topics[i].data);
-        free(connection->aliases_in);
+    struct connection_rare *rare = connection->rare;
+    if (!rare)
+        return;
+    if (rare->aliases_in) {
+        for (uint16_t i = 0; i < rare->aliases_in->maximum; i++)
+            free((char *)(uintptr_t)rare->aliases_in->topics[i].data);
+        free(rare->aliases_in);
     }
-    if (connection->aliases_out) {
-        for (uint16_t i = 0; i < connection->aliases_out->used; i++)
-            free((char *)(uintptr_t)connection->aliases_out->topics[i].data);
-        map_clear(&connection->aliases_out->by_topic);
-        free(connection->aliases_out);
+    if (rare->aliases_out) {
+        for (uint16_t i = 0; i < rare->aliases_out->used; i++)
+            free((char *)(uintptr_t)rare->aliases_out->topics[i].data);
+        map_clear(&rare->aliases_out->by_topic);
+        free(rare->aliases_out);
     }
-    connection->aliases_in = NULL;
-    connection->aliases_out = NULL;
+    rare->aliases_in = NULL;
+    rare->aliases_out = NULL;
 }
 
 static uint32_t property_bytes(const struct delivery *delivery, const struct shape *shape)
