@@ -302,11 +302,11 @@ def mosquitto(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mosquitto")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
                     "-keyout", folder / "key.pem", "-out", folder / "cert.pem", "-days", "2", "-subj", "/CN=localhost",
-                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"], check=True, capture_output=True)
+                    "-addext", f"subjectAltName=DNS:localhost,IP:{HOST}"], check=True, capture_output=True)
     ports = {name: free_port() for name in ("mqtt", "mqtts", "ws", "wss")}
     text = "allow_anonymous true\nuser root\nlog_type none\nmax_queued_messages 0\n"
     for name, port in ports.items():
-        text += f"listener {port} 127.0.0.1\n"
+        text += f"listener {port} {HOST}\n"
         text += "protocol websockets\n" if name.startswith("ws") else ""
         text += f"certfile {folder}/cert.pem\nkeyfile {folder}/key.pem\n" if name.endswith("s") and name != "ws" else ""
     text += f"listener 0 {folder}/socket\n"
@@ -317,7 +317,7 @@ def mosquitto(tmp_path_factory):
     while not (folder / "socket").exists():
         assert process.poll() is None and time.monotonic() < deadline, "mosquitto does not start"
         time.sleep(0.02)
-    urls = {name: f"{name}://127.0.0.1:{port}" for name, port in ports.items()}
+    urls = {name: f"{name}://{HOST}:{port}" for name, port in ports.items()}
     yield dict(urls, unix=f"unix:{folder}/socket", ca=folder / "cert.pem")
     process.terminate()
     process.wait(20)
