@@ -58,7 +58,11 @@ struct broker_listener {
         *_Atomic tls;               ///< NULL: none. The main thread changes it, workers refer to it in a turn
     struct tls_context *tls_next;   ///< during a reload: what it will be
     struct tls_context *tls_before; ///< what it was, until no worker can be looking at it
-    struct tls_watched *watched;    ///< main thread: the state of its files; NULL: they are not watched
+    /** Main thread: the files of `tls` as they were when they were last read, or tried in vain, and looked
+     * at. */
+    uint64_t files_read;
+    uint64_t files_seen;
+    uint64_t files_look_ms; ///< the next time
     _Atomic uint64_t connections;
     _Atomic uint64_t max_connections;
     _Atomic uint64_t connect_rate; ///< connections a second; 0: any number
@@ -426,8 +430,8 @@ void tls_forget(struct broker_listener *listener);
 /* tls_watch.c */
 /** Loads files anew that have changed, where `watch` asks for it. Often called; looks every second. */
 void tls_watch(struct broker *broker);
-/** What the files are now is what is in force. */
-void tls_watch_reset(struct broker_listener *listener);
+/** A number that changes with any of the files of a `tls`. */
+uint64_t tls_files_state(const struct settings_tls *tls);
 
 /* listeners.c; main thread */
 /** Opens the listeners of `settings` that are not open yet and marks which ones stay. False: an error;

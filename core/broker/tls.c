@@ -165,6 +165,7 @@ bool tls_prepare(struct broker_listener *listener, const struct listener_setting
 {
     if (!wanted->tls)
         return true;
+    listener->files_read = tls_files_state(wanted->tls);
     listener->tls_next = tls_load(wanted, false, diagnostics);
     if (!listener->tls_next)
         return false;
@@ -205,10 +206,8 @@ void tls_commit(struct broker *broker, const struct settings *settings)
     tls_limit_handshakes((unsigned)((limits->handshakes + workers - 1) / workers),
                          (unsigned)((limits->handshake_rate + workers - 1) / workers));
     for (struct broker_listener *listener = broker->listeners; listener; listener = listener->next)
-        if (listener->stays) {
+        if (listener->stays)
             tls_replace(listener);
-            tls_watch_reset(listener);
-        }
 }
 
 void tls_settle(struct broker_listener *listener)
@@ -222,5 +221,4 @@ void tls_forget(struct broker_listener *listener)
 {
     tls_settle(listener);
     tls_context_unref(atomic_exchange(&listener->tls, NULL));
-    free(listener->watched);
 }

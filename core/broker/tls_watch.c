@@ -6,16 +6,9 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
-#include "core/base/memory.h"
 #include "core/broker/state.h"
 
 enum { LOOK_MS = 1000 };
-
-struct tls_watched {
-    uint64_t look_ms;  ///< the next time
-    uint64_t seen;     ///< state of the files when they were last looked at
-    uint64_t in_force; ///< that what is in force was read from, or that was tried in vain
-};
 
 static uint64_t mix(uint64_t state, const void *data, size_t length)
 {
@@ -57,7 +50,7 @@ static uint64_t add_path(uint64_t state, const char *path)
     return S_ISDIR(status.st_mode) ? add_folder(state, path) : add_file(state, path, &status);
 }
 
-static uint64_t state_of(const struct settings_tls *tls)
+uint64_t tls_files_state(const struct settings_tls *tls)
 {
     uint64_t state = 1;
     for (size_t i = 0; i < tls->certificate_count; i++) {
@@ -101,29 +94,16 @@ static void load_anew(struct broker *broker, struct broker_listener *listener,
 static void look(struct broker *broker, struct broker_listener *listener,
                  const struct listener_settings *settings)
 {
-    struct tls_watched *watched = listener->watched;
     uint64_t now = clock_monotonic_ms();
-    if (!watched) {
-        watched = listener->watched = memory_zalloc(sizeof *watched);
-        watched->seen = watched->in_force = state_of(settings->tls);
-    }
-    if (now < watched->look_ms)
+    if (now < listener->files_look_ms)
         return;
-    watched->look_ms = now + LOOK_MS;
-    uint64_t state = state_of(settings->tls);
+    listener->files_look_ms = now + LOOK_MS;
+    uint64_t state = tls_files_state(settings->tls);
     // Twice the same: nobody is in the middle of replacing a certificate and its key.
-    bool settled = state == watched->seen;
-    watched->seen = state;
-    if (!settled || state == watched->in_force)
-        return;
-    watched->in_force = state;
-    load_anew(broker, listener, settings);
-}
-
-void tls_watch_reset(struct broker_listener *listener)
-{
-    free(listener->watched);
-    listener->watched = NULL;
+    bool settled = state == listener->files_seen;
+    listener->files_seen = state;
+    if (settled && state != listener->files_read)
+        load_anew(broker, listener, settings);
 }
 
 void tls_watch(struct broker *broker)

@@ -86,6 +86,10 @@ static bool set_ciphers(struct tls_load *load, SSL_CTX *ssl)
         tls_load_error(load, "`ciphers` names no cipher of TLS 1.2 that there is: %s", options->ciphers);
         return false;
     }
+    // A PSK is bound to SHA-256, and not used with a suite that has another hash.
+    if (!options->ciphersuites && (options->psk_file || options->psk_asked))
+        SSL_CTX_set_ciphersuites(
+            ssl, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384");
     if (options->ciphersuites && !SSL_CTX_set_ciphersuites(ssl, options->ciphersuites)) {
         tls_load_error(load, "`ciphersuites` names one that TLS 1.3 does not have: %s",
                        options->ciphersuites);

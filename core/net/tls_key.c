@@ -22,6 +22,7 @@ enum asked_state { NOT_ASKED, WAITS, ANSWERED };
 struct tls_asked {
     char *identity; ///< asked about, or of the key that was found
     char *used;     ///< whose key OpenSSL has got
+    char *unknown;  ///< for which there was none
     uint8_t *key;
     size_t key_length;
     enum asked_state state;
@@ -50,8 +51,14 @@ void tls_key_forget(struct tls_layer *layer)
     wipe(layer->asked);
     free(layer->asked->identity);
     free(layer->asked->used);
+    free(layer->asked->unknown);
     free(layer->asked);
     layer->asked = NULL;
+}
+
+const char *tls_key_unknown(const struct tls_layer *layer)
+{
+    return layer->asked && !layer->asked->used ? layer->asked->unknown : NULL;
 }
 
 const char *tls_key_identity(const struct tls_layer *layer)
@@ -74,13 +81,14 @@ unsigned tls_key_find(SSL *ssl, const char *identity, unsigned char *key, unsign
 {
     struct tls_layer *layer = tls_layer_of(ssl);
     struct str found = key_of(layer, str_of(identity));
-    // TLS 1.3 hands in tickets as well: those are no identities.
+    struct tls_asked *asked = asked_of(layer);
     if (found.length == 0 || found.length > size) {
-        if (SSL_version(ssl) < TLS1_3_VERSION)
-            tls_say(layer, "the PSK identity `%s` is unknown", identity);
+        // TLS 1.3 hands in tickets as well, which are no text; and there may be a certificate for who has no
+        // key.
+        free(asked->unknown);
+        asked->unknown = str_is_utf8(str_of(identity)) ? str_to_c(str_of(identity)) : NULL;
         return 0;
     }
-    struct tls_asked *asked = asked_of(layer);
     free(asked->used);
     asked->used = str_to_c(str_of(identity));
     memcpy(key, found.data, found.length);

@@ -137,7 +137,10 @@ bool tls_check_resumed(struct tls_layer *layer);
 /** Looks into what has come; false: the handshake has to wait for an answer. */
 bool tls_key_known(struct tls_layer *layer);
 unsigned tls_key_find(SSL *ssl, const char *identity, unsigned char *key, unsigned size);
+/** Whose key the handshake uses; NULL: none. */
 const char *tls_key_identity(const struct tls_layer *layer);
+/** The identity that nobody knows, in a handshake without a key; NULL: there was none. */
+const char *tls_key_unknown(const struct tls_layer *layer);
 void tls_key_forget(struct tls_layer *layer);
 
 /* tls_gate.c */

@@ -99,13 +99,28 @@ static bool is_wrong_key(int reason)
            reason == SSL_AD_REASON_OFFSET + SSL_AD_DECRYPT_ERROR;
 }
 
+// What it comes to when the identity is unknown and there is nothing else to agree on.
+static bool is_missing_key(int reason)
+{
+    return reason == SSL_R_PSK_IDENTITY_NOT_FOUND || reason == SSL_R_NO_SHARED_CIPHER ||
+           reason == SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM;
+}
+
 void tls_explain(struct tls_layer *layer)
 {
-    unsigned long error = ERR_peek_error();
+    // The last one is nearest to what happened, where it is one of TLS itself.
+    unsigned long error = ERR_peek_last_error();
+    if (ERR_GET_LIB(error) != ERR_LIB_SSL)
+        error = ERR_peek_error();
     int reason = ERR_GET_LIB(error) == ERR_LIB_SSL ? ERR_GET_REASON(error) : 0;
     const char *identity = tls_key_identity(layer);
     if (identity && is_wrong_key(reason)) {
         tls_say(layer, "the client's key for the PSK identity `%s` is another one", identity);
+        return;
+    }
+    const char *unknown = tls_key_unknown(layer);
+    if (unknown && is_missing_key(reason)) {
+        tls_say(layer, "the PSK identity `%s` is unknown", unknown);
         return;
     }
     const char *words = find(reasons, sizeof reasons / sizeof *reasons, reason);

@@ -45,7 +45,7 @@ def refused(broker, pattern, since):
     line = broker.wait_log(r"connection closed by the broker.*", since=since).group()
     assert re.search(pattern, line), line
     time.sleep(0.05)
-    assert len(re.findall("connection closed", broker.log(since))) == 1, broker.log(since)
+    assert len(re.findall("closed by the broker", broker.log(since))) == 1, broker.log(since)
 
 
 @pytest.fixture(scope="module")
