@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "config/schema.h"
 #include "config/settings_read.h"
@@ -136,6 +137,24 @@ static void read_response_information(struct settings *settings, struct config_n
                      diagnostics);
 }
 
+// unix:PATH, as everywhere sockets of the system are named; a relative one is beside the file that names it.
+static void read_control(struct settings *settings, struct config_node *root, struct diagnostics *diagnostics)
+{
+    static const char scheme[] = "unix:";
+    const struct config_node *node = config_get(root, "control");
+    const char *text;
+    if (!node || !config_node_string(node, &text, diagnostics))
+        return;
+    const char *path = text + sizeof scheme - 1;
+    bool named = strncmp(text, scheme, sizeof scheme - 1) == 0 && *path;
+    if (named)
+        path = config_path_join(settings->tree, node->source->folder, path);
+    if (named && strlen(path) < sizeof((struct sockaddr_un *)NULL)->sun_path)
+        settings->control = path;
+    else
+        config_wrong(node, "unix:PATH, with a path of at most 107 bytes", diagnostics);
+}
+
 static void read_section(const char *key, const struct schema_key *keys, struct config_node *root,
                          struct settings *settings, struct diagnostics *diagnostics)
 {
@@ -155,6 +174,7 @@ struct settings *settings_take(struct config_tree *tree, struct diagnostics *dia
     schema_defaults(schema_top, settings);
     schema_read(schema_top, root, settings, diagnostics);
     read_response_information(settings, root, diagnostics);
+    read_control(settings, root, diagnostics);
     read_section("limits", schema_limits, root, settings, diagnostics);
     read_section("log", schema_log, root, settings, diagnostics);
     read_plugins(settings, root, diagnostics);

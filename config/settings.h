@@ -175,6 +175,7 @@ struct settings {
     /** What a client of MQTT 5.0 that asks gets as Response Information; "%c" is its client id. NULL:
      * nothing. */
     const char *response_information;
+    const char *control;                 ///< path of the control socket; NULL: none
     struct listener_settings *listeners; ///< at least one
     size_t listener_count;
     struct plugin_settings *plugins; ///< in list order

@@ -4,10 +4,13 @@
 
 #include "core/cli/bench.h"
 #include "core/cli/check.h"
+#include "core/cli/clients.h"
 #include "core/cli/explain.h"
+#include "core/cli/operate.h"
 #include "core/cli/passwd.h"
 #include "core/cli/plugin.h"
 #include "core/cli/run.h"
+#include "core/cli/status.h"
 
 struct command {
     const char *name;
@@ -22,6 +25,12 @@ static const struct command commands[] = {
     {"check", "check a configuration and the files it names", cli_check},
     {"passwd", "add, change or delete users of a password file", cli_passwd},
     {"explain", "show how a configuration decides about a client, plugin by plugin", cli_explain},
+    {"status", "show how the running broker is", cli_status},
+    {"clients", "list the clients of the running broker", cli_clients},
+    {"client", "show all about one client", cli_client},
+    {"kick", "disconnect clients", cli_kick},
+    {"revoke", "take back what a user or a client was granted", cli_revoke},
+    {"reload", "have the running broker read its configuration again", cli_reload},
     {"plugin", "list plugins, or describe one", cli_plugin},
     {"bench", "put load on a broker and measure it", cli_bench},
     {"help", "show help about a command", help},

@@ -12,9 +12,10 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/escape.h"
 #include "core/base/log_rate.h"
 
-enum { LINE_MAX_BYTES = 8192, MESSAGE_MAX_BYTES = 1024, VALUE_MAX_BYTES = 512, ESCAPED_MAX = 6 };
+enum { LINE_MAX_BYTES = 8192, MESSAGE_MAX_BYTES = 1024, VALUE_MAX_BYTES = 512 };
 
 static _Atomic int current_level = LOG_INFO;
 static _Atomic int current_format = LOG_TEXT;
@@ -69,69 +70,9 @@ static void put_text(struct line *line, const char *text)
     put_bytes(line, text, strlen(text));
 }
 
-// `at`, or the beginning of the character that a cut there would split. `s` is UTF-8.
-static size_t cut_at(struct str s, size_t at)
-{
-    while (at > 0 && at < s.length && ((uint8_t)s.data[at] & 0xC0) == 0x80)
-        at--;
-    return at;
-}
-
-static uint8_t byte_at(struct str s, size_t i)
-{
-    return i < s.length ? (uint8_t)s.data[i] : 0;
-}
-
-// The character at `i` if it is one that could end a line, steer a terminal or turn the direction of what
-// follows; 0 if it may be shown. `*length` is how many bytes it takes.
-static unsigned hidden_character(struct str s, size_t i, bool utf8, size_t *length)
-{
-    uint8_t first = byte_at(s, i);
-    uint8_t second = byte_at(s, i + 1);
-    uint8_t third = byte_at(s, i + 2);
-    *length = 1;
-    if (first < 0x20 || first == 0x7F || (first >= 0x80 && !utf8))
-        return 0x100U | first;            // the bit beyond the byte tells NUL from "may be shown"
-    if (first == 0xC2 && second < 0xA0) { // U+0080 to U+009F
-        *length = 2;
-        return second;
-    }
-    bool turns =
-        first == 0xE2 && ((second == 0x80 && (third == 0x8E || third == 0x8F)) || // marks
-                          (second == 0x80 && third >= 0xA8 && third <= 0xAE) ||   // separators, overrides
-                          (second == 0x81 && third >= 0xA6 && third <= 0xA9));    // isolates
-    if (!turns)
-        return 0;
-    *length = 3;
-    return 0x2000U | (unsigned)(second & 0x3F) << 6 | (third & 0x3FU);
-}
-
-// What must not be shown becomes \uXXXX: valid in JSON, readable in text. `quoted`: inside double quotes.
 static void put_escaped(struct line *line, struct str value, size_t most, bool quoted)
 {
-    static const char hex[] = "0123456789abcdef";
-    bool utf8 = str_is_utf8(value);
-    size_t shown = value.length;
-    if (shown > most)
-        shown = utf8 ? cut_at(value, most) : most;
-    size_t length;
-    for (size_t i = 0; i < shown; i += length) {
-        unsigned hidden = hidden_character(value, i, utf8, &length);
-        char byte = value.data[i];
-        if (hidden) {
-            unsigned code = hidden & 0x2000U ? hidden : hidden & 0xFFU;
-            put_bytes(line,
-                      (char[]){'\\', 'u', hex[code >> 12], hex[code >> 8 & 15], hex[code >> 4 & 15],
-                               hex[code & 15]},
-                      ESCAPED_MAX);
-        } else if (quoted && (byte == '"' || byte == '\\')) {
-            put_bytes(line, (char[]){'\\', byte}, 2);
-        } else {
-            put_bytes(line, &byte, 1);
-        }
-    }
-    if (shown < value.length)
-        put_text(line, "...");
+    line->length += escape(value, most, quoted, line->data + line->length, LINE_MAX_BYTES - 4 - line->length);
 }
 
 static void put_time(struct line *line)

@@ -13,6 +13,7 @@
 
 #include "core/base/log.h"
 #include "core/base/memory.h"
+#include "core/broker/control.h"
 #include "core/broker/state.h"
 #include "core/net/activation.h"
 
@@ -160,6 +161,8 @@ static void start(struct broker *broker)
     tls_commit(broker, broker->settings);
     broker_on_all_workers(broker, listeners_enter, NULL);
     listeners_settle(broker);
+    if (broker->control)
+        control_start(broker->control, broker);
 }
 
 static void sleep_ms(long ms)
@@ -175,12 +178,29 @@ static void stop(struct broker *broker)
     broker_on_all_workers(broker, say_goodbye, NULL);
     for (int waited = 0; waited < 2 * GOODBYE_MS && atomic_load(&broker->connections) > 0; waited += 10)
         sleep_ms(10);
+    if (broker->control)
+        control_stop(broker->control);
     metrics_close();
     workers_stop(broker->workers);
     workers_join(broker->workers);
     broker_disassemble(broker);
+    control_free(broker->control);
     log_tell_held_back(true);
     log_event(LOG_INFO, "stopped", "stopped");
+}
+
+static void reload_now(struct broker *broker)
+{
+    struct reload_report report = {0};
+    bool asked = broker->control && control_wants_reload(broker->control);
+    notify_manager("RELOADING=1");
+    reload(broker, &report);
+    notify_manager("READY=1");
+    if (broker->control)
+        control_set_limits(broker->control, &broker->settings->limits);
+    if (asked)
+        control_tell_reload(broker->control, &report);
+    reload_report_clear(&report);
 }
 
 static void wait_for_signals(struct broker *broker, const sigset_t *signals)
@@ -192,9 +212,7 @@ static void wait_for_signals(struct broker *broker, const sigset_t *signals)
         if (signal == SIGTERM || signal == SIGINT)
             return;
         if (signal == SIGHUP) {
-            notify_manager("RELOADING=1");
-            reload(broker);
-            notify_manager("READY=1");
+            reload_now(broker);
         }
         plugin_host_retire(broker->plugins);
         listeners_sweep(broker);
@@ -202,6 +220,16 @@ static void wait_for_signals(struct broker *broker, const sigset_t *signals)
         ceiling_watch(broker);
         log_tell_held_back(false);
     }
+}
+
+static bool open_control(struct broker *broker, const struct settings *settings,
+                         struct diagnostics *diagnostics)
+{
+    if (settings->control)
+        broker->control = control_open(settings->control, diagnostics);
+    if (broker->control)
+        control_set_limits(broker->control, &settings->limits);
+    return broker->control || !settings->control;
 }
 
 int broker_run(const struct broker_options *options)
@@ -220,7 +248,8 @@ int broker_run(const struct broker_options *options)
     broker.plugins = plugin_host_new(&broker_upcalls);
     broker.generation = reload_build(&broker, &broker.settings, &diagnostics);
     const struct settings *settings = broker.settings;
-    bool started = broker.generation && settings && listeners_open(&broker, settings, &diagnostics);
+    bool started = broker.generation && settings && open_control(&broker, settings, &diagnostics) &&
+                   listeners_open(&broker, settings, &diagnostics);
     if (settings)
         log_apply(settings);
     reload_report(&diagnostics);
@@ -232,6 +261,7 @@ int broker_run(const struct broker_options *options)
         plugin_host_free(broker.plugins);
         metrics_forget_listeners(&broker);
         activation_end();
+        control_free(broker.control);
         return 1;
     }
     warn_of_idle_sockets();

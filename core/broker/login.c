@@ -52,9 +52,14 @@ void login_too_large(struct connection *connection, const uint8_t *packet, size_
     reply_connack(connection, &connack);
 }
 
+unsigned login_home(const struct broker *broker, struct str client_id)
+{
+    return (unsigned)((str_hash(client_id) >> 32) % broker->worker_count);
+}
+
 static unsigned home_of(const struct broker_worker *here, struct str client_id)
 {
-    return (unsigned)((str_hash(client_id) >> 32) % here->broker->worker_count);
+    return login_home(here->broker, client_id);
 }
 
 static void arrive(struct worker *worker, struct post *post)

@@ -4,6 +4,7 @@
 
 #include "core/base/log.h"
 #include "core/base/memory.h"
+#include "core/broker/changes.h"
 #include "core/broker/state.h"
 
 /** Rechecks the subscriptions of a worker's sessions, a slice per turn. */
@@ -84,6 +85,10 @@ static void note_what_needs_a_restart(const struct settings *old, const struct s
         log_warn("workers: the number of workers changes with the next start");
     if (old->limits.send_buffer != new->limits.send_buffer)
         log_warn("limits.send_buffer changes with the next start");
+    bool same_control =
+        old->control && new->control ? strcmp(old->control, new->control) == 0 : old->control == new->control;
+    if (!same_control)
+        log_warn("control changes with the next start");
     if (old->helper_threads != new->helper_threads)
         log_warn("helper_threads changes with the next start");
 }
@@ -94,21 +99,22 @@ void log_apply(const struct settings *settings)
     log_limit(settings->log_rate_limit);
 }
 
-void reload(struct broker *broker)
+void reload(struct broker *broker, struct reload_report *report)
 {
-    struct diagnostics diagnostics = DIAGNOSTICS_EMPTY;
+    struct diagnostics *diagnostics = &report->diagnostics;
     struct settings *settings;
-    struct generation *generation = reload_build(broker, &settings, &diagnostics);
-    if (generation && !listeners_open(broker, settings, &diagnostics)) {
+    struct generation *generation = reload_build(broker, &settings, diagnostics);
+    if (generation && !listeners_open(broker, settings, diagnostics)) {
         generation_unref(generation);
         generation = NULL;
     }
-    reload_report(&diagnostics);
-    diagnostics_clear(&diagnostics);
+    reload_report(diagnostics);
     if (!generation) {
         log_event(LOG_ERROR, "reload_failed", "reload failed: the configuration in force stays as it was");
         return;
     }
+    report->done = true;
+    report->changes = changes_between(broker->settings, settings);
     note_what_needs_a_restart(broker->settings, settings);
     broker_on_all_workers(broker, reload_switch, generation);
     tls_commit(broker, settings);
@@ -121,4 +127,11 @@ void reload(struct broker *broker)
     generation_unref(old);
     broker_on_all_workers(broker, revalidate, NULL);
     log_event(LOG_INFO, "reloaded", "configuration reloaded");
+}
+
+void reload_report_clear(struct reload_report *report)
+{
+    diagnostics_clear(&report->diagnostics);
+    json_decref(report->changes);
+    *report = (struct reload_report){0};
 }

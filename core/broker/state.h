@@ -4,6 +4,7 @@
 #ifndef NOCTULE_BROKER_STATE_H
 #define NOCTULE_BROKER_STATE_H
 
+#include <jansson.h>
 #include <stdatomic.h>
 
 #include "config/settings.h"
@@ -84,6 +85,7 @@ struct broker {
     struct broker_listener *retired;   ///< main thread: closed, but not yet left by all connections
     struct settings *settings;         ///< main thread: in force
     struct generation *generation;     ///< main thread: in force
+    struct control *control;           ///< NULL: no control socket
     const struct broker_options *options;
     _Atomic uint64_t connections;
     _Atomic uint64_t sessions;
@@ -276,6 +278,8 @@ void session_timer_expired(struct wheel_timer *timer, void *context);
 extern const struct stream_events connection_stream_events;
 
 /* login.c */
+/** Any thread: the worker that a client id belongs to. */
+unsigned login_home(const struct broker *broker, struct str client_id);
 /** A CONNECT above the limit, of which `available` bytes have come: tells the client why it will be closed.
  */
 void login_too_large(struct connection *connection, const uint8_t *packet, size_t available);
@@ -454,9 +458,16 @@ void listeners_accepted(struct worker *worker, const struct accepted *accepted, 
 const char *listeners_identified(struct connection *connection);
 
 /* reload.c */
+/** How a reload went. Zero-initialise. */
+struct reload_report {
+    bool done; ///< false: everything is as it was
+    struct diagnostics diagnostics;
+    json_t *changes; ///< lines; NULL: not done
+};
 /** Reads the configuration again and puts it in force everywhere, or leaves everything as it was and says
  * why. */
-void reload(struct broker *broker);
+void reload(struct broker *broker, struct reload_report *report);
+void reload_report_clear(struct reload_report *report);
 /** Loads and builds; NULL with all errors in `diagnostics`. */
 struct generation *reload_build(struct broker *broker, struct settings **settings,
                                 struct diagnostics *diagnostics);

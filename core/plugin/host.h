@@ -102,6 +102,10 @@ void plugin_worker_down(struct worker *worker);
 
 struct generation *plugin_worker_generation(struct worker *worker);
 
+/** Any thread: tells `function` every metric of the broker and of all instances, as noctule_host.metric_each.
+ */
+void plugin_host_metrics(noctule_metric_fn function, void *argument);
+
 /** On the worker: whether any instance in force wants this event, whatever the client. Cheap. */
 bool plugin_worker_takes_event(struct worker *worker, uint32_t event);
 

@@ -148,7 +148,7 @@ static void tell_pending(noctule_metric_fn function, void *argument)
     function(&value, argument);
 }
 
-static void host_metric_each(noctule_metric_fn function, void *argument)
+void plugin_host_metrics(noctule_metric_fn function, void *argument)
 {
     struct plugin_host *host = atomic_load(&the_plugin_host);
     if (!host || !function)
@@ -213,6 +213,6 @@ const struct noctule_host host_api = {
     .metric_add = metric_add,
     .metric_set = metric_set,
     .metric_observe = metric_observe,
-    .metric_each = host_metric_each,
+    .metric_each = plugin_host_metrics,
     .revoke = host_revoke,
 };
