@@ -285,8 +285,6 @@ noctule_verdict decide_access(const struct instance *instance, const struct noct
     if (!info)
         return NOCTULE_ERROR;
     uint64_t data = instance->host->client_data(instance->handle, context->client);
-    if (data & CLIENT_IS_SUPERUSER)
-        return NOCTULE_ALLOW;
     // What no rule of its login allows is no business of the platform any more. Nor is who has no name.
     if ((data & CLIENT_HAS_RULES) || info->username.length == 0)
         return NOCTULE_NEXT;

@@ -86,6 +86,11 @@ static noctule_verdict http_auth_authorize(const struct noctule_context *context
     return decide_access(context->state, context, access);
 }
 
+static void http_auth_revoke(const struct noctule_context *context, const struct noctule_revocation *what)
+{
+    exchange_forget(context->worker_state, what->username, what->client_id);
+}
+
 static const struct noctule_plugin PLUGIN = {
     .size = sizeof(struct noctule_plugin),
     .abi_major = NOCTULE_ABI_MAJOR,
@@ -104,6 +109,7 @@ static const struct noctule_plugin PLUGIN = {
     .authenticate = http_auth_authenticate,
     .authorize = http_auth_authorize,
     .access_wanted = http_auth_access_wanted,
+    .revoke = http_auth_revoke,
 };
 
 NOCTULE_PLUGIN_ENTRY(PLUGIN)

@@ -59,7 +59,7 @@ static void grants_give(struct verdict_reply *made, const struct answer *answer,
     }
     made->reply.grants = made->grants.list;
     made->reply.grant_count = made->grants.count;
-    made->reply.client_data |= superuser ? CLIENT_IS_SUPERUSER : CLIENT_HAS_RULES;
+    made->reply.client_data |= CLIENT_HAS_RULES;
 }
 
 static void login_allow(struct verdict_reply *made, const struct instance *instance,

@@ -8,9 +8,8 @@
 
 /** What a login leaves with its client, as bits of client_data. */
 enum {
-    CLIENT_HAS_RULES = 1,    ///< the rules of its login decide, and no URL is asked
-    CLIENT_IS_SUPERUSER = 2, ///< so said its login
-    CLIENT_NO_SUPERUSER = 4, ///< so said its login: the superuser URL is not asked
+    CLIENT_HAS_RULES = 1,    ///< the grants of its login decide, and no URL is asked
+    CLIENT_NO_SUPERUSER = 2, ///< so said its login: the superuser URL is not asked
 };
 
 enum { REPLY_REASON_MAX = 320 };
