@@ -216,14 +216,13 @@ struct answer *answer_read(enum answer_mode mode, enum check_kind kind, long sta
     answer->references = 1;
     if (status >= 200 && status < 300) {
         body_read(answer, mode, kind, body, length);
-    } else if (status >= 300 && status < 400) {
-        answer_set(answer, NOCTULE_ERROR, ANSWER_ERROR_REDIRECT, "status %ld: redirects are not followed",
-                   status);
     } else if (status >= 400 && status < 500) {
         answer->said_no = true;
         answer_set(answer, NOCTULE_DENY, ANSWER_NO_ERROR, "the platform says no: status %ld", status);
     } else {
-        answer_set(answer, NOCTULE_ERROR, ANSWER_ERROR_STATUS, "status %ld", status);
+        bool elsewhere = status >= 300 && status < 400;
+        answer_set(answer, NOCTULE_ERROR, elsewhere ? ANSWER_ERROR_REDIRECT : ANSWER_ERROR_STATUS,
+                   "status %ld%s", status, elsewhere ? ": redirects are not followed" : "");
     }
     return answer;
 }
