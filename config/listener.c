@@ -71,7 +71,7 @@ static void read_chain(struct settings *settings, struct listener_settings *list
 // Keys of the public interface that a later version brings: refused by name instead of as unknown.
 static void refuse_unbuilt(struct config_node *map, struct diagnostics *diagnostics)
 {
-    static const char *const unbuilt[] = {"path", "proxy_protocol"};
+    static const char *const unbuilt[] = {"path"};
     for (size_t i = 0; i < sizeof unbuilt / sizeof *unbuilt; i++) {
         const struct config_node *node = config_get_opaque(map, unbuilt[i]);
         if (node)
@@ -95,6 +95,7 @@ static void read_listener(struct settings *settings, struct listener_settings *l
         return;
     listener->name = settings_name(map, diagnostics);
     listener_read_socket(listener, map, diagnostics);
+    listener_read_proxy(listener, map, diagnostics);
     refuse_unbuilt(map, diagnostics);
     listener_tls_read(settings, listener, map, diagnostics);
     read_chain(settings, listener, map, diagnostics);
@@ -148,6 +149,7 @@ void listeners_warn(const struct settings *settings, struct diagnostics *diagnos
 {
     for (size_t i = 0; i < settings->listener_count; i++) {
         const struct listener_settings *listener = &settings->listeners[i];
+        listener_warn_proxy(listener, diagnostics);
         if (listener->chain_count > 0)
             continue;
         if (!listener->allow_anonymous)

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "config/tree.h"
+#include "core/base/cidr.h"
 #include "core/base/diagnostics.h"
 #include "core/base/log.h"
 
@@ -88,6 +89,22 @@ struct settings_tls {
     bool watch; ///< files are looked at now and then
 };
 
+/** `proxy_protocol`: the versions of the header that a connection begins with, as bits. */
+enum settings_proxy {
+    SETTINGS_PROXY_OFF,
+    SETTINGS_PROXY_V1 = 1,
+    SETTINGS_PROXY_V2 = 2,
+    SETTINGS_PROXY_ANY = 3
+};
+
+/** Clients that come through a proxy. */
+struct proxy_settings {
+    enum settings_proxy versions;
+    struct cidr *from; ///< whose headers are believed; unix sockets are told apart by their mode
+    size_t from_count;
+    bool username_from_cn; ///< the common name of a certificate that the proxy has verified names the user
+};
+
 struct listener_settings {
     const char *name;
     struct place place; ///< of the list's item
@@ -97,6 +114,7 @@ struct listener_settings {
     const char *host; ///< an address without brackets or a name to resolve; a path; a name of passed sockets
     uint16_t port;    ///< TCP; 0: the system chooses one
     struct socket_settings socket;
+    struct proxy_settings proxy;
 
     /** Indexes into `plugins`, in the order of the chain; "all" is spelled out. */
     size_t *chain;

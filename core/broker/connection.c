@@ -5,24 +5,33 @@
 #include "core/base/log.h"
 #include "core/base/memory.h"
 #include "core/broker/state.h"
+#include "core/net/proxy.h"
 
 enum { REFUSALS_PER_SECOND = 10 };
 
 static void timer_expired(struct wheel_timer *timer, void *context);
 
 struct connection *connection_new(struct broker_worker *here, struct broker_listener *listener,
-                                  const struct accepted *accepted)
+                                  const struct accepted *accepted, unsigned proxy)
 {
-    size_t length = strlen(accepted->address);
-    struct connection *connection = memory_try(sizeof *connection + length + 1);
-    if (!connection)
+    size_t length = strlen(accepted->address) + 1;
+    // Behind a proxy the client's own address comes later, and goes to the same place.
+    struct transport *layer = proxy ? proxy_layer_new(proxy) : NULL;
+    struct connection *connection = memory_try(sizeof *connection + (proxy ? ADDRESS_TEXT_MAX : length));
+    if (!connection || (proxy && !layer)) {
+        free(connection);
+        if (layer)
+            layer->type->close(layer, NULL);
         return NULL;
+    }
     *connection =
         (struct connection){.listener = listener, .version = MQTT_V3_1_1, .problem_information = true};
-    memcpy(connection->address, accepted->address, length + 1);
+    memcpy(connection->address, accepted->address, length);
     stream_init(&connection->stream, accepted->fd, &connection_stream_events);
     if (accepted->peer->ss_family == AF_UNIX)
         stream_is_unix(&connection->stream);
+    if (layer)
+        stream_push(&connection->stream, layer);
     connection_link(here, connection);
     return connection;
 }
@@ -335,7 +344,7 @@ static void say(struct connection *connection, uint8_t reason, struct str told)
 }
 
 // Connections refused at the door come in floods; a few lines a second tell enough.
-static bool is_worth_a_line(struct connection *connection)
+bool connection_is_worth_a_line(struct connection *connection)
 {
     uint64_t left_out;
     struct broker_worker *here = connection_worker(connection);
@@ -353,7 +362,7 @@ void connection_fail_telling(struct connection *connection, uint8_t reason, cons
 {
     if (connection->state == STATE_CLOSED)
         return;
-    if (is_worth_a_line(connection))
+    if (connection_is_worth_a_line(connection))
         log_connection(connection, LOG_INFO, "closed", "connection closed by the broker",
                        why ? why : mqtt_reason_name(reason));
     say(connection, reason, told);
@@ -372,5 +381,14 @@ void connection_drop(struct connection *connection, uint8_t reason, const char *
         return;
     log_connection(connection, LOG_INFO, "closed", "connection closed by the broker", why);
     connection_leave(connection, reason, true);
+    stream_abort(&connection->stream);
+}
+
+void connection_reject(struct connection *connection, const char *why)
+{
+    connection->refusal = MQTT_NOT_AUTHORIZED;
+    if (connection_is_worth_a_line(connection))
+        log_connection(connection, LOG_INFO, "closed", "connection closed by the broker", why);
+    connection_leave(connection, MQTT_NOT_AUTHORIZED, false);
     stream_abort(&connection->stream);
 }

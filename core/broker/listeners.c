@@ -29,15 +29,11 @@ static bool listener_too_fast(struct broker_listener *listener, uint64_t now_us)
     return false;
 }
 
-// The reason for which a connection that has just come will be refused, or MQTT_SUCCESS.
-static uint8_t refusal_of(struct broker_worker *here, struct broker_listener *listener, const char *address)
+// The reason for which connections of this address are refused now, or MQTT_SUCCESS.
+static uint8_t refusal_of_address(struct broker_worker *here, const char *address)
 {
     const struct limit_settings *limits = &here->settings->limits;
     uint64_t now_ms = here->worker->now_ms;
-    if (broker_is_full(here->broker))
-        return MQTT_SERVER_BUSY;
-    if (listener_too_fast(listener, now_ms * 1000))
-        return MQTT_CONNECTION_RATE_EXCEEDED;
     if (!limits->connect_rate && !limits->auth_failures)
         return MQTT_SUCCESS;
     switch (
@@ -51,6 +47,18 @@ static uint8_t refusal_of(struct broker_worker *here, struct broker_listener *li
     }
 }
 
+// The reason for which a connection that has just come will be refused, or MQTT_SUCCESS. Of one that comes
+// through a proxy the address is not known yet.
+static uint8_t refusal_of(struct broker_worker *here, struct broker_listener *listener, const char *address,
+                          bool proxied)
+{
+    if (broker_is_full(here->broker))
+        return MQTT_SERVER_BUSY;
+    if (listener_too_fast(listener, here->worker->now_ms * 1000))
+        return MQTT_CONNECTION_RATE_EXCEEDED;
+    return proxied ? MQTT_SUCCESS : refusal_of_address(here, address);
+}
+
 // Who is refused is told why, as long as that costs little.
 static bool may_be_told(struct broker_worker *here)
 {
@@ -58,7 +66,7 @@ static bool may_be_told(struct broker_worker *here)
     return log_gate_opens(&here->refused_politely, here->worker->now_ms, REFUSED_PER_SECOND, &ignored);
 }
 
-static void count_accepted(struct broker_worker *here, struct broker_listener *listener, uint8_t refused)
+static void count_refused(struct broker_worker *here, uint8_t refused)
 {
     static const uint8_t reasons[REFUSALS] = {
         [REFUSAL_LIMIT] = MQTT_QUOTA_EXCEEDED,
@@ -66,31 +74,62 @@ static void count_accepted(struct broker_worker *here, struct broker_listener *l
         [REFUSAL_ADDRESS] = MQTT_BANNED,
         [REFUSAL_MEMORY] = MQTT_SERVER_BUSY,
     };
-    counter_add(here->counters, COUNTER_ACCEPTED, 1);
-    atomic_fetch_add_explicit(&listener->counters->accepted, 1, memory_order_relaxed);
     for (unsigned i = 0; i < REFUSALS; i++)
         if (refused == reasons[i])
             counter_add(here->counters, COUNTER_REFUSED + i, 1);
+}
+
+static void count_accepted(struct broker_worker *here, struct broker_listener *listener, uint8_t refused)
+{
+    counter_add(here->counters, COUNTER_ACCEPTED, 1);
+    atomic_fetch_add_explicit(&listener->counters->accepted, 1, memory_order_relaxed);
+    count_refused(here, refused);
+}
+
+// How connections of a listener come through a proxy; NULL: they do not.
+static const struct proxy_settings *proxy_of(struct broker_worker *here,
+                                             const struct broker_listener *listener)
+{
+    const struct settings *settings = here->settings;
+    for (size_t i = 0; i < settings->listener_count; i++) {
+        const struct listener_settings *mine = &settings->listeners[i];
+        if (mine->proxy.versions != SETTINGS_PROXY_OFF && strcmp(mine->name, listener->name) == 0)
+            return &mine->proxy;
+    }
+    return NULL;
+}
+
+static bool is_believed(const struct proxy_settings *proxy, const struct accepted *accepted)
+{
+    struct address address;
+    return accepted->peer->ss_family == AF_UNIX || (address_parse(str_of(accepted->address), &address) &&
+                                                    cidr_any_holds(proxy->from, proxy->from_count, &address));
+}
+
+static void uncount(struct broker_listener *listener)
+{
+    atomic_fetch_sub_explicit(&listener->connections, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&listener->broker->connections, 1, memory_order_relaxed);
 }
 
 void listeners_accepted(struct worker *worker, const struct accepted *accepted, void *argument)
 {
     struct broker_listener *listener = argument;
     struct broker_worker *here = worker->owner;
+    const struct proxy_settings *proxy = proxy_of(here, listener);
     uint64_t mine = atomic_fetch_add_explicit(&listener->connections, 1, memory_order_relaxed);
     uint64_t all = atomic_fetch_add_explicit(&listener->broker->connections, 1, memory_order_relaxed);
     uint64_t my_limit = atomic_load_explicit(&listener->max_connections, memory_order_relaxed);
     uint64_t limit = here->settings->limits.connections;
-    uint8_t refusal = refusal_of(here, listener, accepted->address);
+    uint8_t refusal = refusal_of(here, listener, accepted->address, proxy != NULL);
     uint8_t reason = mine >= my_limit || all >= limit ? MQTT_QUOTA_EXCEEDED : refusal;
     count_accepted(here, listener, reason);
     struct connection *connection = NULL;
     if (mine < my_limit + REFUSED_AT_ONCE && all < limit + REFUSED_AT_ONCE && (!refusal || may_be_told(here)))
-        connection = connection_new(here, listener, accepted);
+        connection = connection_new(here, listener, accepted, proxy ? (unsigned)proxy->versions : 0);
     if (!connection) {
         close(accepted->fd);
-        atomic_fetch_sub_explicit(&listener->connections, 1, memory_order_relaxed);
-        atomic_fetch_sub_explicit(&listener->broker->connections, 1, memory_order_relaxed);
+        uncount(listener);
         return;
     }
     atomic_fetch_add_explicit(&listener->counters->connections, 1, memory_order_relaxed);
@@ -103,6 +142,24 @@ void listeners_accepted(struct worker *worker, const struct accepted *accepted, 
     stream_attach(&connection->stream, worker);
     uint64_t timeout = here->settings->limits.connect_timeout_ms;
     connection_set_deadline(connection, refusal && timeout > LINGER_MS ? LINGER_MS : timeout);
+    if (proxy && !is_believed(proxy, accepted))
+        connection_reject(connection, "its address is not in proxy_from");
+}
+
+const char *listeners_identified(struct connection *connection)
+{
+    struct broker_worker *here = connection_worker(connection);
+    uint8_t refusal = refusal_of_address(here, connection->address);
+    if (!refusal)
+        return NULL;
+    count_refused(here, refusal);
+    if (!connection->refusal)
+        connection->refusal = refusal;
+    if (!may_be_told(here))
+        return login_why_refused(refusal);
+    uint64_t timeout = here->settings->limits.connect_timeout_ms;
+    connection_set_deadline(connection, timeout > LINGER_MS ? LINGER_MS : timeout);
+    return NULL;
 }
 
 static struct listener_place place_of(const struct listener_settings *settings)

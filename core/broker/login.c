@@ -348,7 +348,7 @@ static struct str assigned_id(const struct broker_worker *here, char id[ASSIGNED
     return str_make(id, ASSIGNED_ID_LENGTH);
 }
 
-static const char *why_refused(uint8_t refusal)
+const char *login_why_refused(uint8_t refusal)
 {
     switch (refusal) {
     case MQTT_SERVER_BUSY:
@@ -369,7 +369,7 @@ static uint8_t check_connect(const struct connection *connection, const char **w
     const struct limit_settings *limits = &connection_worker(connection)->settings->limits;
     *why = NULL;
     if (connection->refusal) {
-        *why = why_refused(connection->refusal);
+        *why = login_why_refused(connection->refusal);
         return connection->refusal;
     }
     if (packet->client_id.length == 0 &&

@@ -169,7 +169,8 @@ static void failed(struct stream *stream, const char *why)
     struct connection *connection = (struct connection *)stream;
     if (connection->state == STATE_CLOSED)
         return;
-    log_connection(connection, LOG_INFO, "closed", "connection closed by the broker", why);
+    if (connection_is_worth_a_line(connection))
+        log_connection(connection, LOG_INFO, "closed", "connection closed by the broker", why);
     connection_leave(connection, MQTT_UNSPECIFIED_ERROR, true);
     stream_close(stream, LINGER_MS);
 }
@@ -187,4 +188,11 @@ static void closed(struct stream *stream, int error)
     connection_free(connection);
 }
 
-const struct stream_events connection_stream_events = {received, drained, failed, closed};
+static const char *identified(struct stream *stream, const char *address)
+{
+    struct connection *connection = (struct connection *)stream;
+    memcpy(connection->address, address, strlen(address) + 1); // there is room for any: see connection_new
+    return listeners_identified(connection);
+}
+
+const struct stream_events connection_stream_events = {received, drained, failed, closed, identified};

@@ -227,7 +227,7 @@ struct connection {
     bool counted : 1; ///< in the connection counts
     bool throttled : 1;
     bool said_goodbye : 1; ///< the client sent DISCONNECT
-    char address[];        ///< NUL-terminated
+    char address[];        ///< NUL-terminated; the client's, once a proxy has told it
 };
 
 static inline struct broker_worker *connection_worker(const struct connection *connection)
@@ -236,9 +236,10 @@ static inline struct broker_worker *connection_worker(const struct connection *c
 }
 
 /* connection.c */
-/** Takes the descriptor; NULL when there is no memory: it has not. */
+/** Takes the descriptor; NULL when there is no memory: it has not. `proxy`: the versions of the PROXY header
+ * that comes first; 0: none does. */
 struct connection *connection_new(struct broker_worker *here, struct broker_listener *listener,
-                                  const struct accepted *accepted);
+                                  const struct accepted *accepted, unsigned proxy);
 void connection_link(struct broker_worker *here, struct connection *connection);
 void connection_unlink(struct connection *connection);
 /** Makes `rare` on its first use. */
@@ -259,6 +260,10 @@ void connection_fail(struct connection *connection, uint8_t reason, const char *
 void connection_fail_telling(struct connection *connection, uint8_t reason, const char *why, struct str told);
 /** The client is gone or not worth a word: no packet is sent. */
 void connection_drop(struct connection *connection, uint8_t reason, const char *why);
+/** Whether its end is logged: of a flood of refused connections, only some are. */
+bool connection_is_worth_a_line(struct connection *connection);
+/** As connection_drop, for one that should not be here: logged as refused ones are. */
+void connection_reject(struct connection *connection, const char *why);
 /** Input stands still until every reason has been given back. */
 void connection_pause(struct connection *connection, enum pause_reason reason);
 void connection_resume(struct connection *connection, enum pause_reason reason);
@@ -278,6 +283,8 @@ unsigned login_home(const struct broker *broker, struct str client_id);
 /** A CONNECT above the limit, of which `available` bytes have come: tells the client why it will be closed.
  */
 void login_too_large(struct connection *connection, const uint8_t *packet, size_t available);
+/** In words. */
+const char *login_why_refused(uint8_t refusal);
 void login_receive(struct connection *connection, const struct mqtt_frame *frame);
 void login_auth(struct connection *connection, const struct mqtt_frame *frame);
 /** Drops what was kept of CONNECT. */
@@ -397,8 +404,8 @@ void log_connection(struct connection *connection, enum log_level level, const c
                     const char *message, const char *why);
 
 /* tls.c */
-/** Who a client is by its certificate or PSK, as the listener's `tls` has it. Strings live as those of
- * transport_facts. */
+/** Who a client is by its certificate or PSK, as the listener's `tls` has it, or its `username_from`. Strings
+ * live as those of transport_facts. */
 struct tls_names {
     struct str username;  ///< data NULL: none
     struct str client_id; ///< data NULL: none
@@ -447,6 +454,8 @@ void listeners_enter(struct broker_worker *here, void *argument);
 void listeners_stop(struct broker_worker *here);
 /** An accepted_fn; `listener` is a struct broker_listener. Takes the descriptor. */
 void listeners_accepted(struct worker *worker, const struct accepted *accepted, void *listener);
+/** The address of a connection behind a proxy has become known: NULL, or why it is not welcome. */
+const char *listeners_identified(struct connection *connection);
 
 /* reload.c */
 /** How a reload went. Zero-initialise. */

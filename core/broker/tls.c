@@ -8,12 +8,12 @@
 
 /* ---- names ---- */
 
-static struct settings_tls *settings_of(const struct connection *connection)
+static const struct listener_settings *settings_of(const struct connection *connection)
 {
     const struct settings *settings = connection_worker(connection)->settings;
     for (size_t i = 0; i < settings->listener_count; i++)
         if (strcmp(settings->listeners[i].name, connection->listener->name) == 0)
-            return settings->listeners[i].tls;
+            return &settings->listeners[i];
     return NULL;
 }
 
@@ -50,11 +50,29 @@ static bool take_name(const struct transport_facts *facts, enum settings_name_fr
     return false;
 }
 
+// Of a certificate that the client has shown to a proxy, and the proxy has verified.
+static bool take_proxy_name(const struct connection *connection, struct tls_names *names, const char **why)
+{
+    struct transport_facts facts;
+    transport_facts(connection->stream.transport, &connection->stream, &facts);
+    if (!facts.certificate_name)
+        return true;
+    if (!*facts.certificate_name) {
+        *why = "the client's certificate has no common name";
+        return false;
+    }
+    names->username = str_of(facts.certificate_name);
+    return true;
+}
+
 bool tls_names_of(const struct connection *connection, struct tls_names *names, const char **why)
 {
-    struct settings_tls *tls = settings_of(connection);
+    const struct listener_settings *listener = settings_of(connection);
+    const struct settings_tls *tls = listener ? listener->tls : NULL;
     struct transport_facts facts;
     *names = (struct tls_names){0};
+    if (listener && listener->proxy.username_from_cn)
+        return take_proxy_name(connection, names, why);
     if (!tls || (tls->username_from == SETTINGS_NAME_NONE && tls->client_id_from == SETTINGS_NAME_NONE))
         return true;
     transport_facts(connection->stream.transport, &connection->stream, &facts);

@@ -33,6 +33,12 @@ struct stream_events {
      * call, at the end of a turn; may free. `error` is an errno, or 0: the end was orderly or wanted.
      */
     void (*closed)(struct stream *stream, int error);
+    /**
+     * Optional. A layer has learnt from which address the client really comes, before any byte of the client
+     * is received. NULL: all right; words: it is not welcome, and `failed` follows with them. Inside of a
+     * read: must not close the stream.
+     */
+    const char *(*identified)(struct stream *stream, const char *address);
 };
 
 /** A large piece of output that is not copied: released once sent (or given up). */

@@ -81,7 +81,7 @@ struct transport_type {
 
     /**
      * Optional. While the layer's own opening is under way: what is the matter when its time is up, such as
-     * "the TLS handshake was not finished". NULL once it is open, and before anything has come.
+     * "the TLS handshake was not finished". NULL once it is open; may be NULL before anything has come.
      */
     const char *(*opening)(const struct transport *transport);
 

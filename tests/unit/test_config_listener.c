@@ -149,6 +149,29 @@ START_TEST(what_is_refused)
         {"bind: 'h:1', keepalive: {idle: 0}", "`idle` expects a duration from 1s to"},
         {"bind: 'h:1', keepalive: {count: 128}", "`count` expects a whole number from 1 to 127"},
         {"bind: 'h:1', keepalive: {every: 1s}", "unknown key `every`"},
+        {"bind: 'h:1', proxy_protocol: v2", "n.yaml:2:42: `proxy_protocol` needs `proxy_from`, the addresses "
+                                            "of the proxies: whoever sends such a "
+                                            "header can claim any address"},
+        {"bind: 'h:1', proxy_protocol: v3", "`proxy_protocol` expects off, v1, v2 or any, not `v3`"},
+        {"bind: 'h:1', proxy_protocol: true, proxy_from: [1.2.3.4]",
+         "`proxy_protocol` expects off, v1, v2 or any"},
+        {"bind: 'h:1', proxy_from: [1.2.3.4]",
+         "n.yaml:2:38: `proxy_from` is of no use without `proxy_protocol`"},
+        {"bind: 'h:1', proxy_protocol: any, proxy_from: 1.2.3.4",
+         "`proxy_from` expects a list, not `1.2.3.4`"},
+        {"bind: 'h:1', proxy_protocol: any, proxy_from: []", "`proxy_from` needs at least one address"},
+        {"bind: 'h:1', proxy_protocol: any, proxy_from: [localhost]",
+         "n.yaml:2:60: an item of `proxy_from` expects an address, or a range of them such as 10.0.0.0/8 or "
+         "fd00::/8, not `localhost`"},
+        {"bind: 'h:1', proxy_protocol: any, proxy_from: [10.0.0.1/8]", "an item of `proxy_from` expects an"},
+        {"bind: 'h:1', proxy_protocol: any, proxy_from: [10.0.0.0/33]", "an item of `proxy_from` expects an"},
+        {"bind: unix:x, proxy_protocol: any, proxy_from: [10.0.0.1]",
+         "`proxy_from` has no meaning here: who may connect to a unix socket, its `mode` says"},
+        {"bind: 'h:1', username_from: cn",
+         "`username_from` of a listener needs `proxy_protocol: v2` or `any`: only such a proxy tells of"},
+        {"bind: 'h:1', proxy_protocol: v1, proxy_from: ['::1'], username_from: cn", "`proxy_protocol: v2`"},
+        {"bind: 'h:1', proxy_protocol: v2, proxy_from: ['::1'], username_from: subject",
+         "`username_from` expects none or cn, not `subject`"},
         {"bind: unix:x}\n- {name: m, bind: unix:x", "a second listener is bound to `unix:x`"},
         {"bind: systemd:x}\n- {name: m, bind: systemd:x", "a second listener is bound to `systemd:x`"},
         {"bind: 'h:1', interface: a}\n- {name: m, bind: 'h:1'", "a second listener is bound to `h:1`"},
@@ -158,6 +181,35 @@ START_TEST(what_is_refused)
         ck_assert_msg(found.errors == 1 && strstr(found.items[0].text, cases[i].expected),
                       "%s\nexpected: %s\nfound:    %s (%zu)", cases[i].keys, cases[i].expected,
                       found.items[0].text, found.errors);
+    }
+}
+END_TEST
+
+START_TEST(proxies)
+{
+    const struct proxy_settings *proxy = &read_good("bind: 'h:1'")->proxy;
+    ck_assert(proxy->versions == SETTINGS_PROXY_OFF && proxy->from_count == 0 && !proxy->username_from_cn);
+    read_good("bind: 'h:1', proxy_protocol: off");
+    proxy = &read_good("bind: 'h:1', proxy_protocol: v1, proxy_from: [10.0.0.0/8, '2001:db8::7']")->proxy;
+    ck_assert_int_eq(proxy->versions, SETTINGS_PROXY_V1);
+    ck_assert_uint_eq(proxy->from_count, 2);
+    struct address address;
+    ck_assert(address_parse(STR("10.1.2.3"), &address) && cidr_any_holds(proxy->from, 2, &address));
+    ck_assert(address_parse(STR("11.1.2.3"), &address) && !cidr_any_holds(proxy->from, 2, &address));
+    proxy = &read_good("bind: 'h:1', proxy_protocol: v2, proxy_from: ['::1'], username_from: cn")->proxy;
+    ck_assert(proxy->versions == SETTINGS_PROXY_V2 && proxy->username_from_cn);
+    proxy = &read_good("bind: unix:x, proxy_protocol: any, username_from: none")->proxy;
+    ck_assert(proxy->versions == SETTINGS_PROXY_ANY && !proxy->username_from_cn);
+    read_good("bind: systemd:x, proxy_protocol: any");
+    static const char *const everybody[] = {"0.0.0.0/0", "'::/0'"};
+    for (int i = 0; i < 2; i++) {
+        char keys[100];
+        snprintf(keys, sizeof keys, "bind: 'h:1', proxy_protocol: any, proxy_from: [%s]", everybody[i]);
+        ck_assert_ptr_nonnull(read_listener(keys));
+        ck_assert_uint_eq(found.count, 1);
+        ck_assert_str_eq(found.items[0].text,
+                         "n.yaml:2:3: the listener `l` believes everybody: whoever reaches "
+                         "h:1 can claim any address (`proxy_from`)");
     }
 }
 END_TEST
@@ -198,6 +250,7 @@ int main(void)
     tcase_add_test(group, passed_sockets);
     tcase_add_test(group, tcp_options);
     tcase_add_test(group, what_is_refused);
+    tcase_add_test(group, proxies);
     tcase_add_test(group, what_is_side_by_side);
     tcase_add_test(group, who_can_reach_it);
     suite_add_tcase(suite, group);
