@@ -130,6 +130,17 @@ static void notify_manager(const char *state)
     close(fd);
 }
 
+// With the time, systemd can tell this reload from those before it (Type=notify-reload).
+static void notify_reloading(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    char *state = str_format("RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)now.tv_sec * 1000000 +
+                                                                     (unsigned long long)now.tv_nsec / 1000);
+    notify_manager(state);
+    free(state);
+}
+
 static void announce(const struct broker *broker)
 {
     char *listeners = str_format("%s", "");
@@ -193,7 +204,7 @@ static void reload_now(struct broker *broker)
 {
     struct reload_report report = {0};
     bool asked = broker->control && control_wants_reload(broker->control);
-    notify_manager("RELOADING=1");
+    notify_reloading();
     reload(broker, &report);
     notify_manager("READY=1");
     if (broker->control)
