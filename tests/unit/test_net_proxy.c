@@ -196,11 +196,12 @@ START_TEST(version_2)
         end();
         good(built, built_length, "");
     }
+    static const uint8_t filling[200];
     begin(0x21, 0x11);
     put_v4();
     while (built_length + 3 + 100 <= PROXY_HEADER_MAX)
-        put_tlv(0x30, built, 100);
-    put_tlv(0x30, built, PROXY_HEADER_MAX - built_length - 3);
+        put_tlv(0x30, filling, 100);
+    put_tlv(0x30, filling, PROXY_HEADER_MAX - built_length - 3);
     end();
     ck_assert_uint_eq(built_length, PROXY_HEADER_MAX);
     good(built, built_length, "192.0.2.7:51203");
