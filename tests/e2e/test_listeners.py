@@ -7,6 +7,7 @@ import re
 import socket
 import stat
 import subprocess
+import time
 
 import pytest
 
@@ -218,11 +219,15 @@ def keepalive_timer(client):
     """Seconds until the kernel probes the broker's side of this connection; None: never."""
     host, port = client.socket.getsockname()
     peer = "%s:%04X" % (socket.inet_aton(host)[::-1].hex().upper(), port)
-    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if fields[2] == peer:
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            fields = line.split()
             timer, left = fields[5].split(":")
-            return int(left, 16) / os.sysconf("SC_CLK_TCK") if timer == "02" else None
+            # Other timers are about bytes on their way, and come first.
+            if fields[2] == peer and timer in ("00", "02"):
+                return int(left, 16) / os.sysconf("SC_CLK_TCK") if timer == "02" else None
+        time.sleep(0.01)
     raise AssertionError(f"no connection from {peer}")
 
 
