@@ -11,6 +11,7 @@
 #include "core/cli/plugin.h"
 #include "core/cli/run.h"
 #include "core/cli/status.h"
+#include "core/cli/trace.h"
 
 struct command {
     const char *name;
@@ -28,6 +29,7 @@ static const struct command commands[] = {
     {"status", "show how the running broker is", cli_status},
     {"clients", "list the clients of the running broker", cli_clients},
     {"client", "show all about one client", cli_client},
+    {"trace", "show what happens to a client, as it happens", cli_trace},
     {"kick", "disconnect clients", cli_kick},
     {"revoke", "take back what a user or a client was granted", cli_revoke},
     {"reload", "have the running broker read its configuration again", cli_reload},

@@ -1,5 +1,6 @@
 // PUBACK, PUBREC, PUBREL, PUBCOMP from a client. [v5 4.3]
 #include "core/broker/state.h"
+#include "core/broker/trace.h"
 
 static void tell_acknowledged(struct connection *connection, struct str topic, uint8_t qos, uint8_t reason)
 {
@@ -23,6 +24,8 @@ static void complete(struct connection *connection, struct inflight *entry, uint
         connection->resend_left--;
     window_done(&connection->session->window, entry);
     counter_add(connection_worker(connection)->counters, COUNTER_INFLIGHT, 0 - UINT64_C(1));
+    if (trace_on(connection))
+        trace_flow(connection, "acknowledged");
     if (connection->resend_left > 0 || session_has_waiting(connection->session))
         deliver_waiting(connection);
 }

@@ -5,6 +5,7 @@
 
 #include "core/base/memory.h"
 #include "core/broker/addresses.h"
+#include "core/broker/control.h"
 #include "core/broker/state.h"
 
 enum { HOUSEKEEPING_MS = 1000, RETAINED_PER_SWEEP = 1000 };
@@ -87,6 +88,7 @@ void broker_worker_down(struct worker *worker)
             connection_leave(connection, MQTT_SERVER_SHUTTING_DOWN, false);
         stream_abort(&connection->stream);
     }
+    control_worker_down(here);
     while (here->connections)
         worker_turn(worker, false);
     for (size_t i = 0; i < here->sessions.slot_count; i++) {

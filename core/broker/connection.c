@@ -5,6 +5,7 @@
 #include "core/base/log.h"
 #include "core/base/memory.h"
 #include "core/broker/state.h"
+#include "core/broker/trace.h"
 #include "core/net/proxy.h"
 
 enum { REFUSALS_PER_SECOND = 10 };
@@ -213,6 +214,8 @@ void connection_leave(struct connection *connection, uint8_t reason, bool with_w
     struct broker_worker *here = connection_worker(connection);
     struct session *session = connection->session;
     connection->state = STATE_CLOSED;
+    if (trace_on(connection))
+        trace_left(connection, reason);
     wheel_stop(&connection->timer);
     if (connection->rare)
         wheel_stop(&connection->rare->expiry);

@@ -163,6 +163,7 @@ void control_job_send(struct control_job *job)
 static void close_session(struct control_session *session)
 {
     close(session->fd);
+    control_end_trace(session);
     if (session->held)
         control_job_free(session->held);
     free(session->input);
@@ -206,16 +207,20 @@ static void put(struct control_session *session, const char *bytes, size_t lengt
     session->output_length += length;
 }
 
+void control_put_line(struct control_session *session, const char *text, size_t length)
+{
+    if (session_waiting(session) == 0)
+        session->progress_ms = clock_monotonic_ms();
+    put(session, text, length);
+    put(session, "\n", 1);
+}
+
 void control_say(struct control_session *session, json_t *line)
 {
     char *text = json_dumps(line, JSON_COMPACT);
     json_decref(line);
-    if (!text)
-        return;
-    if (session_waiting(session) == 0)
-        session->progress_ms = clock_monotonic_ms();
-    put(session, text, strlen(text));
-    put(session, "\n", 1);
+    if (text)
+        control_put_line(session, text, strlen(text));
     free(text);
 }
 
@@ -332,6 +337,13 @@ static void go_on(struct control_session *session, struct control_job *job)
         control_job_send(job);
         return;
     }
+    if (job->goes_on && !job->error) {
+        control_job_free(job);
+        control_say(session, json_pack("{s:{s:s}}", "row", "event", "begin"));
+        return;
+    }
+    if (job->error)
+        control_end_trace(session);
     json_t *last = json_object();
     if (job->error)
         json_object_update_new(last, json_pack("{s:b, s:s}", "ok", 0, "error", job->error));
@@ -386,6 +398,7 @@ static void serve_session(struct control *control, struct control_session *sessi
     if (events & (POLLIN | POLLHUP | POLLERR) && !session->at_end)
         read_some(session);
     take_lines(session);
+    control_pump_trace(session);
     bool alive = write_some(session);
     if (alive && session->held && session_waiting(session) <= CONTROL_OUTPUT_HIGH / 2) {
         struct control_job *job = session->held;

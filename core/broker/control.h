@@ -8,6 +8,7 @@
 #include "core/base/diagnostics.h"
 
 struct broker;
+struct broker_worker;
 struct control;
 struct reload_report;
 
@@ -31,6 +32,9 @@ void control_tell_reload(struct control *control, const struct reload_report *re
 
 /** Ends the thread and removes the socket; before the workers end. */
 void control_stop(struct control *control);
+
+/** On a worker, at its end: what commands wait for there does not come any more. */
+void control_worker_down(struct broker_worker *here);
 
 /** After the workers have ended, or without them. NULL does nothing. */
 void control_free(struct control *control);

@@ -137,8 +137,9 @@ static const struct {
     const char *name;
     command_fn *begin;
 } commands[] = {
-    {"status", begin_status}, {"clients", begin_clients}, {"client", begin_client},
-    {"kick", begin_kick},     {"revoke", begin_revoke},   {"reload", begin_reload},
+    {"status", begin_status},           {"clients", begin_clients},     {"client", begin_client},
+    {"explain", control_begin_explain}, {"trace", control_begin_trace}, {"kick", begin_kick},
+    {"revoke", begin_revoke},           {"reload", begin_reload},
 };
 
 void control_begin(struct control_session *session, struct control_request *request)

@@ -1,8 +1,8 @@
-// JSON of what strangers have sent.
+#include "core/broker/control_json.h"
+
 #include <stdlib.h>
 
 #include "core/base/memory.h"
-#include "core/broker/control_state.h"
 
 json_t *control_text(struct str text)
 {

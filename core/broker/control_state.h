@@ -4,6 +4,7 @@
 #define NOCTULE_BROKER_CONTROL_STATE_H
 
 #include "core/broker/control.h"
+#include "core/broker/control_json.h"
 #include "core/broker/control_request.h"
 #include "core/broker/state.h"
 
@@ -14,7 +15,6 @@ enum {
     CONTROL_SLICE_NS = 300 * 1000,    ///< that one slice may hold up a worker
     CONTROL_SLICE_BYTES = 64 * 1024,  ///< of names and topics in one slice
     CONTROL_RATE_SECONDS = 10,
-    CONTROL_TRACES_MAX = 8,
 };
 
 struct control_job;
@@ -66,6 +66,8 @@ struct control_job {
     unsigned worker;
     unsigned last_worker;
     bool more;
+    bool goes_on; ///< the answer does, when the job is done
+    struct client_walk *walk;
     size_t cursor; ///< of `work`, on this worker; 0 at first
     size_t cursor_2;
     json_t *lines; ///< what has been found since it was last delivered
@@ -106,6 +108,8 @@ struct control {
 /* control.c */
 /** A line for the reader; takes `line`. */
 void control_say(struct control_session *session, json_t *line);
+/** A line that is JSON already. */
+void control_put_line(struct control_session *session, const char *text, size_t length);
 /** The last line of an answer; takes `last`, an object. */
 void control_finish(struct control_session *session, json_t *last);
 void control_refuse(struct control_session *session, const char *error);
@@ -126,15 +130,14 @@ unsigned control_home(const struct control *control, struct str client_id);
 /** Control thread: begins to answer; takes what is in `request`. */
 void control_begin(struct control_session *session, struct control_request *request);
 
-/* control_json.c */
-/** A JSON string of `text`; what is no UTF-8 has U+FFFD in its place. JSON null without data. */
-json_t *control_text(struct str text);
-static inline json_t *control_name(struct noctule_string text)
-{
-    return control_text(str_make(text.data, text.length));
-}
-/** As json_object_set_new, for NULL values as well: these are left out. */
-void control_set(json_t *object, const char *key, json_t *value);
+/* control_explain.c */
+void control_begin_explain(struct control_session *session, struct control_request *request);
+
+/* control_trace.c */
+void control_begin_trace(struct control_session *session, struct control_request *request);
+/** Takes what has come as far as the reader keeps up; ends the trace when its time is over. */
+void control_pump_trace(struct control_session *session);
+void control_end_trace(struct control_session *session);
 
 /* control_status.c */
 void control_sample(struct control *control);

@@ -5,6 +5,7 @@
 #include "core/base/log.h"
 #include "core/base/memory.h"
 #include "core/broker/state.h"
+#include "core/broker/trace.h"
 
 /** What became of the message at the front. */
 enum step { STEP_SENT, STEP_DROPPED, STEP_WAIT };
@@ -42,6 +43,8 @@ static void note_dropped(struct broker_worker *here, struct session *session, co
 {
     struct connection *connection = session->connection;
     counter_add(here->counters, COUNTER_DROPPED + why, 1);
+    if (connection && trace_on(connection))
+        trace_dropped(connection, delivery->message->topic, drop_texts[why]);
     if (log_enabled(LOG_DEBUG))
         log_dropped(connection, session_client_id(session), delivery->message->topic, drop_texts[why]);
     if (connection && chain_takes_event(connection->client, NOCTULE_EVENT_MESSAGE_DROPPED))
@@ -88,7 +91,10 @@ static enum step check_read(struct connection *connection, const struct delivery
         .payload_size = delivery->message->payload.length,
     };
     struct outcome outcome;
-    struct decision_call call = {.done = read_decided, .argument = connection};
+    struct decision_call call = {.done = read_decided,
+                                 .argument = connection,
+                                 .trace = trace_of(connection),
+                                 .trace_argument = connection};
     connection->read_check = decide_access(connection->client, &access, &call, &outcome);
     if (connection->read_check)
         return STEP_WAIT;
@@ -119,6 +125,8 @@ static enum step send_acknowledged(struct connection *connection, struct deliver
         return STEP_WAIT;
     }
     counter_add(connection_worker(connection)->counters, COUNTER_INFLIGHT, 1);
+    if (trace_on(connection))
+        trace_flow(connection, "unacknowledged");
     enum transmit_result result = transmit_publish(connection, delivery, packet_id, false);
     if (result == TRANSMIT_TOO_LARGE) {
         // Counts as delivered: its slot is free again. [v5 3.1.2-25]
@@ -208,6 +216,8 @@ static bool enqueue(struct broker_worker *here, struct session *session, struct 
         if (queue_push(&session->queue, delivery)) {
             counter_add(here->counters, COUNTER_QUEUED, 1);
             counter_add(here->counters, COUNTER_QUEUED_BYTES, message_weight(delivery->message));
+            if (connection && trace_on(connection))
+                trace_flow(connection, "queued");
             return true;
         }
         message_unref(delivery->message);
@@ -299,6 +309,8 @@ static void remove_front(struct connection *connection, struct delivery *front)
         session_next_replay(connection->session, &taken);
     else
         taken = deliver_take(connection_worker(connection), connection->session);
+    if (trace_on(connection))
+        trace_flow(connection, "taken");
     taken.more = front->more;
     delivery_clear(&taken);
 }

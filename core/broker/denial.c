@@ -1,5 +1,6 @@
 // Log lines about connections: who, from where, and, for a denial, which plugin and rule.
 #include "core/broker/state.h"
+#include "core/broker/trace.h"
 
 enum { DENIALS_PER_SECOND = 50 }; // lines of one client
 
@@ -55,6 +56,8 @@ void log_denial(struct broker_worker *here, struct client *client, enum denied a
     static const char *const names[DENIED_KINDS] = {"connect", "publish", "subscribe", "deliver", "will"};
     counter_add(here->counters, COUNTER_DENIED + access, 1);
     struct connection *connection = client_owner(client);
+    if (connection && trace_on(connection))
+        trace_denied(connection, names[access], topic, outcome);
     uint64_t left_out = 0;
     if (connection && !log_gate_opens(&connection_rare(connection)->denials,
                                       connection->stream.worker->now_ms, DENIALS_PER_SECOND, &left_out))
@@ -82,6 +85,8 @@ void log_dropped(const struct connection *connection, struct str client_id, stru
 void log_connection(struct connection *connection, enum log_level level, const char *event,
                     const char *message, const char *why)
 {
+    if (trace_on(connection))
+        trace_note(connection, event, why);
     if (!log_enabled(level))
         return;
     if (!connection->client) {

@@ -6,6 +6,7 @@
 #include "core/base/memory.h"
 #include "core/broker/addresses.h"
 #include "core/broker/state.h"
+#include "core/broker/trace.h"
 #include "core/topic/topic.h"
 
 enum { ASSIGNED_ID_LENGTH = 30, MOVES_MAX = 2, SLOW_ANSWER_MS = 1000 };
@@ -310,6 +311,7 @@ static bool logs_in_again(struct connection *connection)
 static void let_in(struct connection *connection, const struct outcome *outcome)
 {
     counter_add(connection_worker(connection)->counters, COUNTER_LOGINS + LOGIN_ALLOWED, 1);
+    trace_consider(connection); // its login may have brought other names
     online_start(connection, outcome);
 }
 
@@ -441,6 +443,9 @@ static void login_begin(struct connection *connection)
         login.username = noctule_string_of(names.username.data, names.username.length);
     }
     connection->client = make_client(connection, &login, names.username.data != NULL);
+    trace_consider(connection);
+    if (trace_on(connection))
+        trace_connect(connection, packet);
     uint8_t reason = named ? check_connect(connection, &why) : MQTT_NOT_AUTHORIZED;
     if (reason) {
         connection_fail(connection, reason, why);
@@ -465,7 +470,10 @@ static void login_begin(struct connection *connection)
         login_decided(connection->client, &outcome, connection);
         return;
     }
-    struct decision_call call = {.done = login_decided, .argument = connection};
+    struct decision_call call = {.done = login_decided,
+                                 .argument = connection,
+                                 .trace = trace_of(connection),
+                                 .trace_argument = connection};
     connection->pending = decide_login(connection->client, &login, &call, &outcome);
     if (!connection->pending)
         login_decided(connection->client, &outcome, connection);
@@ -543,7 +551,10 @@ void login_auth(struct connection *connection, const struct mqtt_frame *frame)
                                       packet.properties.authentication_data.length);
     connection_pause(connection, PAUSE_LOGIN);
     struct outcome outcome;
-    struct decision_call call = {.done = auth_decided, .argument = connection};
+    struct decision_call call = {.done = auth_decided,
+                                 .argument = connection,
+                                 .trace = trace_of(connection),
+                                 .trace_argument = connection};
     connection->pending = decide_auth(connection->client, &auth, &call, &outcome);
     if (!connection->pending)
         auth_decided(connection->client, &outcome, connection);

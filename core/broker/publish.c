@@ -3,6 +3,7 @@
 
 #include "core/base/memory.h"
 #include "core/broker/state.h"
+#include "core/broker/trace.h"
 #include "core/topic/topic.h"
 
 /** A PUBLISH that could not be finished at once: a plugin decides, or its way is congested. The client's
@@ -286,7 +287,10 @@ static void check_access(struct connection *connection, struct message *message,
             .retain = message->retain,
             .payload_size = message->payload.length,
         };
-        struct decision_call call = {.done = access_decided, .argument = connection};
+        struct decision_call call = {.done = access_decided,
+                                     .argument = connection,
+                                     .trace = trace_of(connection),
+                                     .trace_argument = connection};
         connection->pending = decide_access(connection->client, &access, &call, &outcome);
         if (connection->pending) {
             if (!wait_with(connection, message, packet_id, qos))

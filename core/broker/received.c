@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "core/broker/state.h"
+#include "core/broker/trace.h"
 
 typedef void handler_fn(struct connection *connection, const struct mqtt_frame *frame);
 
@@ -131,6 +132,8 @@ static size_t received(struct stream *stream, const uint8_t *data, size_t length
         case MQTT_FRAME_READY:
             used += frame.size;
             counter_add(here->counters, COUNTER_RECEIVED + frame.type, 1);
+            if (trace_on(connection))
+                trace_received(connection, &frame);
             handle(connection, &frame);
             if (connection->state == STATE_ONLINE && stream_is_flooded(stream))
                 connection_pause(connection, PAUSE_UNREAD);

@@ -1,5 +1,6 @@
 // Control packets to the client.
 #include "core/broker/state.h"
+#include "core/broker/trace.h"
 
 // Room for a packet. Nobody asks again for one that is left out, so without memory the connection ends. What
 // its version cannot say (size 0) has no room and needs none.
@@ -14,9 +15,11 @@ static uint8_t *reserve(struct connection *connection, size_t size)
     return out;
 }
 
-// The packet of `type` in the room that was reserved is complete.
-static void commit(struct connection *connection, uint8_t type, size_t size)
+// The packet of `type` in the room that was reserved, at `packet`, is complete.
+static void commit(struct connection *connection, const uint8_t *packet, uint8_t type, size_t size)
 {
+    if (trace_on(connection))
+        trace_sent(connection, packet, size);
     stream_commit(&connection->stream, size);
     counter_add(connection_worker(connection)->counters, COUNTER_SENT + type, 1);
 }
@@ -25,7 +28,7 @@ void reply_ping(struct connection *connection)
 {
     uint8_t *out = reserve(connection, 2);
     if (out)
-        commit(connection, MQTT_PINGRESP, mqtt_encode_ping(out, MQTT_PINGRESP));
+        commit(connection, out, MQTT_PINGRESP, mqtt_encode_ping(out, MQTT_PINGRESP));
 }
 
 static void fill_reason(struct connection *connection, struct mqtt_ack *ack, struct str told)
@@ -52,7 +55,7 @@ void reply_ack(struct connection *connection, uint8_t type, uint16_t packet_id, 
     size_t size = mqtt_encode_ack(NULL, connection->version, &ack);
     uint8_t *out = reserve(connection, size);
     if (out)
-        commit(connection, type, mqtt_encode_ack(out, connection->version, &ack));
+        commit(connection, out, type, mqtt_encode_ack(out, connection->version, &ack));
 }
 
 // The largest packet that the client takes; it counts from CONNECT on. [v5 3.1.2-24]
@@ -82,7 +85,7 @@ bool reply_connack(struct connection *connection, const struct mqtt_connack *con
         return false;
     uint8_t *out = reserve(connection, size);
     if (out)
-        commit(connection, MQTT_CONNACK, mqtt_encode_connack(out, connection->version, &trimmed));
+        commit(connection, out, MQTT_CONNACK, mqtt_encode_connack(out, connection->version, &trimmed));
     return true;
 }
 
@@ -98,7 +101,7 @@ bool reply_disconnect(struct connection *connection, uint8_t type, const struct 
         return false;
     uint8_t *out = reserve(connection, size);
     if (out)
-        commit(connection, type, mqtt_encode_disconnect(out, connection->version, type, &trimmed));
+        commit(connection, out, type, mqtt_encode_disconnect(out, connection->version, type, &trimmed));
     return true;
 }
 
@@ -113,6 +116,6 @@ void reply_suback(struct connection *connection, uint8_t type, uint16_t packet_i
     }
     uint8_t *out = reserve(connection, size);
     if (out)
-        commit(connection, type,
+        commit(connection, out, type,
                mqtt_encode_suback(out, connection->version, type, packet_id, codes, count, NULL));
 }

@@ -122,6 +122,9 @@ struct broker_worker {
     uint64_t effort;           ///< of routing, since a publisher last rested
     _Atomic uint64_t arriving; ///< bytes of the batches on their way here
     struct wheel_timer housekeeping;
+    struct trace *traces[8]; ///< TRACES_MAX
+    unsigned trace_count;
+    struct explanation *explanations; ///< questions of commands that wait for plugins
     bool stopping;
     bool ended; ///< everything has been given up; what still arrives is lost
     struct log_gate not_retained;
@@ -226,6 +229,7 @@ struct connection {
     bool reauthenticating : 1;
     bool counted : 1; ///< in the connection counts
     bool throttled : 1;
+    bool traced : 1;       ///< somebody may trace it; see trace.h
     bool said_goodbye : 1; ///< the client sent DISCONNECT
     char address[];        ///< NUL-terminated; the client's, once a proxy has told it
 };

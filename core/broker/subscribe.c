@@ -5,6 +5,7 @@
 #include "core/base/log.h"
 #include "core/base/memory.h"
 #include "core/broker/state.h"
+#include "core/broker/trace.h"
 #include "core/topic/topic.h"
 
 enum { REPLAYING_MOST = 1 << 20 }; // retained messages on their way to one client
@@ -127,7 +128,8 @@ static void ask(struct subscribe_item *item)
         .qos = item->options & MQTT_OPTION_QOS,
     };
     struct outcome outcome;
-    struct decision_call call = {.done = item_decided, .argument = item};
+    struct decision_call call = {
+        .done = item_decided, .argument = item, .trace = trace_of(connection), .trace_argument = connection};
     item->decision = decide_access(connection->client, &access, &call, &outcome);
     if (item->decision)
         item->call->waiting++;

@@ -3,6 +3,7 @@
 
 #include "core/base/memory.h"
 #include "core/broker/state.h"
+#include "core/broker/trace.h"
 
 enum { COPY_AT_MOST = 16 * 1024, CLOCKS_APART_MS = 50 };
 
@@ -188,6 +189,8 @@ enum transmit_result transmit_publish(struct connection *connection, const struc
     if (!large)
         out = put_bytes(out, message->payload);
     stream_commit(&connection->stream, (size_t)(out - start));
+    if (trace_on(connection))
+        trace_sent_publish(connection, delivery, packet_id, dup);
     struct counters *counters = connection_worker(connection)->counters;
     counter_add(counters, COUNTER_SENT + MQTT_PUBLISH, 1);
     counter_add(counters, COUNTER_PUBLISH_SENT_BYTES, message->payload.length);

@@ -201,8 +201,10 @@ static json_t *read_answer(const struct control_options *options, int fd, contro
     char *line;
     while (!last && (line = next_line(&reader))) {
         json_t *object = json_loads(line, 0, NULL);
-        if (options->json)
+        if (options->json) {
             puts(line);
+            fflush(stdout);
+        }
         if (json_object_get(object, "ok"))
             last = json_incref(object);
         else if (!options->json && row && object)

@@ -8,12 +8,14 @@
 
 #include "config/settings.h"
 #include "core/base/memory.h"
+#include "core/cli/explain_live.h"
 #include "core/plugin/decision.h"
 #include "core/topic/topic.h"
 
 static const char usage[] =
     "usage: noctule explain -c FILE --access publish|subscribe|deliver|connect [--topic TOPIC]\n"
     "                       [--username NAME] [--client-id ID] [--password-stdin] [--listener NAME]\n"
+    "       noctule explain --live ...\n"
     "\n"
     "Asks the plugins of a configuration, as the broker would, and prints what each one\n"
     "answered, why, and how long it took. Exit code 0: allowed, 1: denied, 2: an error.\n"
@@ -26,6 +28,7 @@ static const char usage[] =
     "  --password-stdin     log in first, with the password in one line on standard input;\n"
     "                       without, the client is taken to be logged in under that name\n"
     "  --listener NAME      on which listener; default: the first one\n"
+    "  --live               ask a running broker about one of its clients: noctule explain --live --help\n"
     "  -h, --help           this text\n";
 
 enum { ALLOWED = 0, DENIED = 1, FAILED = 2 };
@@ -372,6 +375,8 @@ int cli_explain(int argc, char **argv)
 {
     static struct query query; // large, and wiped at the end
     int code;
+    if (explain_is_live(argc, argv))
+        return cli_explain_live(argc, argv);
     query.client_id = "explain";
     if (!query_parse(&query, argc, argv, &code))
         return code;

@@ -82,7 +82,8 @@ static bool grant_knows(struct walk *walk, const struct entry *entry, struct opi
     const struct grant *grant = grants_decide(set, access, &index);
     if (!grant)
         return false;
-    *opinion = (struct opinion){.verdict = grant->allow ? NOCTULE_ALLOW : NOCTULE_DENY};
+    *opinion =
+        (struct opinion){.verdict = grant->allow ? NOCTULE_ALLOW : NOCTULE_DENY, .source = DECISION_GRANT};
     if (!grant->allow || walk->trace)
         opinion->answer.reason = grant_reason(walk, grant, index);
     opinion->covers_delivery = grant->allow && access->access == NOCTULE_ACCESS_SUBSCRIBE &&
@@ -99,14 +100,16 @@ static bool access_knows(struct walk *walk, const struct entry *entry, struct op
     if (extra->grants && grant_knows(walk, entry, opinion))
         return true;
     if (!hook_takes(entry, access->access)) {
-        *opinion =
-            (struct opinion){.verdict = NOCTULE_NEXT, .answer.reason = STR("no grant of its login matches")};
+        *opinion = (struct opinion){.verdict = NOCTULE_NEXT,
+                                    .answer.reason = STR("no grant of its login matches"),
+                                    .source = DECISION_GRANT};
         return true;
     }
     if (!verdict_cache_find(&extra->cache, entry->instance->index, access, walk->worker->worker->now_ms,
                             opinion))
         return false;
     cells_add(&entry->instance->cells, COUNT_REUSED, 1);
+    opinion->source = DECISION_CACHED;
     // The cache may change while the walk goes on.
     bool told = opinion->verdict != NOCTULE_ALLOW || walk->trace;
     opinion->answer.reason = told ? arena_copy(walk->arena, opinion->answer.reason) : (struct str){0};

@@ -227,7 +227,12 @@ static bool walk_judge(struct walk *walk, const struct entry *entry, struct opin
     }
     opinion_count(entry, opinion->verdict);
     if (walk->trace) {
-        struct decision_step step = {.instance = entry->instance->name,
+        bool access = walk->question->kind == QUESTION_ACCESS;
+        struct decision_step step = {.question = question_name(walk->question),
+                                     .topic =
+                                         access ? str_from(walk->question->access.topic) : (struct str){0},
+                                     .instance = entry->instance->name,
+                                     .source = opinion->source,
                                      .verdict = opinion->verdict,
                                      .reason = opinion->answer.reason,
                                      .nanoseconds = opinion->nanoseconds};
@@ -436,8 +441,10 @@ void decisions_resume(struct ticket *ticket, noctule_verdict verdict, const stru
         if (ticket->waiters)
             ticket->waiters->waiter_link = &ticket->waiters;
         decision->ticket = NULL;
-        struct opinion opinion = {
-            .verdict = verdict, .answer = answer_copy(answer, walk->arena), .nanoseconds = nanoseconds};
+        struct opinion opinion = {.verdict = verdict,
+                                  .answer = answer_copy(answer, walk->arena),
+                                  .source = learnt ? DECISION_SHARED : DECISION_ASKED,
+                                  .nanoseconds = nanoseconds};
         if (!learnt && walk->rules->learns)
             walk->rules->learns(walk, entry, &opinion, ticket->epoch);
         learnt = true;

@@ -29,9 +29,20 @@ struct outcome {
     struct str psk;          ///< decide_psk: the key
 };
 
-/** One step of a chain, for `noctule explain`. */
+/** Where the answer of a step comes from. */
+enum decision_source {
+    DECISION_ASKED,
+    DECISION_CACHED, ///< a verdict that the plugin lets be used again
+    DECISION_GRANT,  ///< the rules that its login brought
+    DECISION_SHARED, ///< the answer to an identical question that was asked already
+};
+
+/** One step of a chain, for `noctule explain` and `noctule trace`. */
 struct decision_step {
+    const char *question; ///< "connect", "publish", "subscribe", "deliver", "will", ...
+    struct str topic;     ///< of an access; else `data` is NULL
     const char *instance;
+    enum decision_source source;
     noctule_verdict verdict; ///< as the plugin gave it; NOCTULE_ERROR with `reason` for a timeout
     struct str reason;
     uint64_t nanoseconds;

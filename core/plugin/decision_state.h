@@ -18,6 +18,7 @@ struct opinion {
     noctule_verdict verdict;
     struct answer answer;
     uint64_t nanoseconds;
+    enum decision_source source;
     bool covers_delivery; ///< from a grant, see grants.h
 };
 

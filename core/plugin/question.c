@@ -76,6 +76,18 @@ void question_unref(struct question_copy *copy)
     free(copy);
 }
 
+const char *question_name(const struct question *question)
+{
+    static const char *const kinds[QUESTION_KINDS] = {[QUESTION_LOGIN] = "connect",
+                                                      [QUESTION_AUTH] = "auth",
+                                                      [QUESTION_PSK] = "psk",
+                                                      [QUESTION_MESSAGE] = "message"};
+    static const char *const accesses[] = {"publish", "subscribe", "deliver", "will"};
+    if (question->kind == QUESTION_ACCESS)
+        return accesses[__builtin_ctz(question->access.access) & 3];
+    return kinds[question->kind];
+}
+
 bool access_is_same(const struct noctule_access *a, const struct noctule_access *b)
 {
     return a->access == b->access && a->qos == b->qos && a->retain == b->retain &&

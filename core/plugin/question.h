@@ -40,6 +40,9 @@ struct question_copy *question_copy(const struct question *question);
 struct question_copy *question_ref(struct question_copy *copy);
 void question_unref(struct question_copy *copy);
 
+/** What is asked, in a word: "connect", "publish". */
+const char *question_name(const struct question *question);
+
 /** Whether both ask for the same access to the same topic. */
 bool access_is_same(const struct noctule_access *a, const struct noctule_access *b);
 
