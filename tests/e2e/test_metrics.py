@@ -332,3 +332,17 @@ def test_what_stands_still(counted):
     assert abs(now["noctule_start_time_seconds"] - time.time()) < 60
     assert now["noctule_resident_memory_maximum_bytes"] >= now["noctule_resident_memory_bytes"] * 0.9 > 1e6
     assert [key for key in now if key.startswith('noctule_build_info{version="')]
+
+
+def test_reasons_and_events_are_explained():
+    """docs/operations.md has every reason for which a message is dropped, and every event of the log."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    sources = [path.read_text() for path in (ROOT / "core").rglob("*.c")]
+    events = {name for source in sources
+              for name in re.findall(r'\b(?:log_event|log_connection|log_write)\([^;]*?LOG_\w+,\s*"(\w+)",', source)}
+    assert len(events) > 20
+    counters = (ROOT / "core" / "broker" / "metrics.c").read_text()
+    reasons = set(re.findall(r'\[DROP_\w+\] = "(\w+)"', counters))
+    assert len(reasons) == 8
+    missing = {name for name in events | reasons if f"`{name}`" not in text}
+    assert not missing
