@@ -85,13 +85,13 @@ def broker(_shared):
 
 @pytest.fixture
 def start_broker(tmp_path):
-    """start_broker(config=None, files=None, ...): a broker of this test alone; see broker.Broker. It is stopped, and
-    its exit code and log checked, after the test (or by its stop())."""
+    """start_broker(config=None, files=None, folder=None, ...): a broker of this test alone; see broker.Broker. It is
+    stopped, and its exit code and log checked, after the test (or by its stop())."""
     started = []
 
-    def start(config=None, files=None, wait=True, **options):
-        folder = tmp_path / f"broker{len(started)}"
-        folder.mkdir()
+    def start(config=None, files=None, wait=True, folder=None, **options):
+        folder = folder or tmp_path / f"broker{len(started)}"
+        folder.mkdir(exist_ok=True)
         one = broker_module.new_broker(folder, config, files, **options)
         started.append(one)
         return one.start() if wait else one.spawn()
