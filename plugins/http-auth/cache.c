@@ -187,8 +187,9 @@ bool key_is_about(struct noctule_string key, struct noctule_string username, str
     struct noctule_string key_username;
     struct noctule_string key_client_id;
     request_key_names(key, &key_username, &key_client_id);
+    // A check that does not tell the client id is about every client of its user.
     return (!username.data || is_same(username, key_username)) &&
-           (!client_id.data || is_same(client_id, key_client_id));
+           (!client_id.data || key_client_id.length == 0 || is_same(client_id, key_client_id));
 }
 
 size_t cache_forget(struct cache *cache, struct noctule_string username, struct noctule_string client_id)

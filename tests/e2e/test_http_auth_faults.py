@@ -1,19 +1,16 @@
 """http-auth in bad times and under load: faults of the platform, what is kept, shared, bounded, and how it recovers."""
 
-import datetime
-import ipaddress
-import ssl
 import threading
 import time
 
 import pytest
 
 import mqtt_codec as wire
-from broker import HOST, WORKERS
-from http_backend import Answer, BROKEN, NO, OK, YES, Backend, rich
+from broker import WORKERS, passwords
+from http_backend import Answer, BROKEN, NO, OK, YES
 from mqtt_codec import V5
 from mqtt_raw import Client, DEADLINE, TIME_SCALE
-from test_http_auth import BAD_LOGIN, NOT_AUTHORIZED, asking, backend, entry, login, start  # noqa: F401: fixtures
+from test_http_auth import BAD_LOGIN, NOT_AUTHORIZED, asking, backend, login, start  # noqa: F401: fixtures
 
 pytestmark = pytest.mark.reference_differs
 
@@ -73,7 +70,6 @@ def test_on_error_next(backend, start_broker, login):  # noqa: F811
     config = asking(backend, "user", **PATIENT)
     config["plugins"][0]["on_error"] = "next"
     config["plugins"].append({"name": "file-auth", "config": {"password_file": "users.passwd"}})
-    from broker import passwords
     broker = start_broker(config, {"users.passwd": passwords(ann="secret")})
     backend["/user"] = BROKEN
     login(broker)
@@ -394,75 +390,48 @@ def test_the_platform_is_killed_and_comes_back_under_load(backend, start, login,
     assert broker.log().count("in a row") <= 2
 
 
-# ---------------------------------------------------------------------------------------------- TLS
+# ---------------------------------------------------------------------------------------------- changes meanwhile
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    """PEM files: an authority, a server's certificate for HOST by it, a client's, and one that nobody signed."""
-    x509 = pytest.importorskip("cryptography.x509")
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    folder = tmp_path_factory.mktemp("certificates")
-    now = datetime.datetime.utcnow()
-
-    def make(name, issuer=None, issuer_key=None, authority=False):
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, name)])
-        builder = (x509.CertificateBuilder().subject_name(subject).issuer_name(issuer or subject)
-                   .public_key(key.public_key()).serial_number(x509.random_serial_number())
-                   .not_valid_before(now - datetime.timedelta(1)).not_valid_after(now + datetime.timedelta(1))
-                   .add_extension(x509.BasicConstraints(authority, None), critical=True))
-        if name == "server":
-            builder = builder.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))]),
-                                            critical=False)
-        certificate = builder.sign(issuer_key or key, hashes.SHA256())
-        (folder / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        (folder / f"{name}.key").write_bytes(key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-        return subject, key
-
-    subject, key = make("authority", authority=True)
-    for name in ("server", "client"):
-        make(name, subject, key)
-    make("stranger")
-    return folder
+def test_a_reload_while_requests_are_under_way(backend, start_broker, login, client):  # noqa: F811
+    config = asking(backend, "user")
+    broker = start_broker(config)
+    backend["/user"] = lambda request: Answer(200 if request.target.endswith("2") else 403, delay=0.5)
+    waiting = client(V5, "a", broker)
+    waiting.open()
+    waiting.send_connect(username="ann", password="secret")
+    backend.wait_requests("/user", 1)
+    config["plugins"][0]["config"]["user"]["url"] += "?v=2"
+    broker.configure(config)
+    broker.reload()
+    # The same question under another configuration is another one.
+    login(broker, id="a")
+    assert [request.target for request in backend.requests] == ["/user", "/user?v=2"]
 
 
-@pytest.fixture
-def secure(certificates):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
-    context.load_verify_locations(certificates / "authority.pem")
-    context.verify_mode = ssl.CERT_OPTIONAL
-    one = Backend(tls=context)
-    one["/user"] = YES
-    one.start()
-    yield one
-    one.stop()
+def test_the_plugin_is_taken_out_while_requests_are_under_way(backend, start_broker, login, client):  # noqa: F811
+    config = asking(backend, "user")
+    config["plugins"][0]["timeout"] = "1s"
+    broker = start_broker(config)
+    backend["/user"] = Answer(delay=0.3)
+    waiting = client(V5, "a", broker)
+    waiting.open()
+    waiting.send_connect(username="ann", password="secret")
+    backend.wait_requests("/user", 1)
+    broker.configure({**config, "plugins": []})
+    broker.reload()
+    # Its requests rest, and the broker's own deadline passes.
+    assert waiting.expect(wire.CONNACK).reason == NOT_AUTHORIZED
+    broker.configure(config)
+    broker.reload()
+    login(broker, id="b")
 
 
-def test_certificates_are_verified(secure, certificates, start_broker, login):  # noqa: F811
-    for tls, reason in (({}, NOT_AUTHORIZED), ({"ca": str(certificates / "stranger.pem")}, NOT_AUTHORIZED),
-                        ({"ca": str(certificates / "authority.pem")}, 0), ({"verify": False}, 0)):
-        broker = start_broker(asking(secure, "user", tls=tls, **PATIENT))
-        login(broker, reason=reason)
-        broker.stop()
-
-
-def test_a_certificate_is_shown(secure, certificates, start_broker, login):  # noqa: F811
-    secure.tls.verify_mode = ssl.CERT_REQUIRED
-    tls = {"ca": str(certificates / "authority.pem")}
-    login(start_broker(asking(secure, "user", tls=tls, **PATIENT)), reason=NOT_AUTHORIZED)
-    tls.update(certificate=str(certificates / "client.pem"), key=str(certificates / "client.key"))
-    login(start_broker(asking(secure, "user", tls=tls)))
-
-
-def test_a_key_of_another_certificate_is_refused(secure, certificates, tmp_path):
-    import yaml
-    from broker import run_command
-    config = asking(secure, "user", tls={"certificate": str(certificates / "client.pem"),
-                                         "key": str(certificates / "server.key")})
-    (tmp_path / "noctule.yaml").write_text(yaml.safe_dump(config).replace("@default@", "127.0.0.1:1883"))
-    done = run_command("check", "-c", tmp_path / "noctule.yaml")
-    assert done.returncode == 1 and "server.key: is not the key of the certificate" in done.stderr, done.stderr
+def test_the_broker_stops_while_requests_are_under_way(backend, start):  # noqa: F811
+    broker = start("user", connections=2)
+    backend["/user"] = Answer(fault="hang")
+    clients = many(broker, 10)
+    backend.wait_requests("/user", 2)
+    broker.stop()
+    for one in clients:
+        one.drop()

@@ -158,20 +158,21 @@ START_TEST(users_and_clients_are_forgotten)
     static const struct {
         const char *username;
         const char *client_id;
-    } stored[] = {{"ann", "a"}, {"ann", "b"}, {"bob", "a"}};
+    } stored[] = {{"ann", "a"}, {"ann", "b"}, {"bob", "a"}, {"ann", ""}};
     struct answer *answer = answer_read(ANSWER_STATUS, CHECK_ACL, 200, NULL, 0);
     struct noctule_string any = {NULL, 0};
+    cache_limit(cache, 4);
     for (unsigned turn = 0; turn < 4; turn++) {
-        for (size_t i = 0; i < 3; i++) {
+        for (size_t i = 0; i < 4; i++) {
             struct text key = key_of(stored[i].username, stored[i].client_id, "t");
             cache_store(cache, text_string(&key), answer, 100, 0);
             text_free(&key);
         }
-        static const size_t gone[] = {2, 2, 1, 3};
+        static const size_t gone[] = {3, 3, 2, 4};
         struct noctule_string username = turn == 0 || turn == 2 ? string("ann") : any;
         struct noctule_string client_id = turn == 1 || turn == 2 ? string("a") : any;
         ck_assert_uint_eq(cache_forget(cache, username, client_id), gone[turn]);
-        ck_assert_uint_eq(cache_count(cache).entries, 3 - gone[turn]);
+        ck_assert_uint_eq(cache_count(cache).entries, 4 - gone[turn]);
     }
     answer_unref(answer);
 }
