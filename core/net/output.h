@@ -11,6 +11,10 @@ struct tls_gate;
 /** Of tls_gate.c. NULL does nothing. */
 void tls_gate_free(struct tls_gate *gate);
 
+struct websocket_reader;
+/** Of websocket_in.c. NULL does nothing. */
+void websocket_reader_free(struct websocket_reader *reader);
+
 struct output_block {
     size_t at; ///< offset in `data` before which it goes
     size_t sent;
@@ -41,6 +45,7 @@ struct stream_pool {
     uint8_t *scratch;            ///< STREAM_READ_SIZE bytes into which sockets are read
     uint8_t *lower_scratch;      ///< as many, for a layer that reads from below; NULL until one needs it
     struct tls_gate *handshakes; ///< how many are under way; NULL until there is one
+    struct websocket_reader *websocket_reader; ///< for the next frame that comes in; NULL: none has come yet
 };
 
 /** An empty output from the pool, or a new one; NULL when memory is out. */
