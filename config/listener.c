@@ -68,24 +68,6 @@ static void read_chain(struct settings *settings, struct listener_settings *list
 
 // --- listeners ------------------------------------------------------------------------------------
 
-// Keys of the public interface that a later version brings: refused by name instead of as unknown.
-static void refuse_unbuilt(struct config_node *map, struct diagnostics *diagnostics)
-{
-    static const char *const unbuilt[] = {"path"};
-    for (size_t i = 0; i < sizeof unbuilt / sizeof *unbuilt; i++) {
-        const struct config_node *node = config_get_opaque(map, unbuilt[i]);
-        if (node)
-            diagnostics_error(diagnostics, node->place,
-                              "`%s` is not built yet (this version listens on plain TCP only)", unbuilt[i]);
-    }
-    static const struct config_choice transports[] = {{"tcp", 0}, {"websocket", 1}, {NULL, 0}};
-    int transport = 0;
-    config_enum(map, "transport", transports, &transport, diagnostics);
-    if (transport != 0)
-        diagnostics_error(diagnostics, config_get(map, "transport")->place,
-                          "`transport: websocket` is not built yet (this version listens on plain TCP only)");
-}
-
 static void read_listener(struct settings *settings, struct listener_settings *listener,
                           struct config_node *map, struct diagnostics *diagnostics)
 {
@@ -95,8 +77,8 @@ static void read_listener(struct settings *settings, struct listener_settings *l
         return;
     listener->name = settings_name(map, diagnostics);
     listener_read_socket(listener, map, diagnostics);
+    listener_read_websocket(settings, listener, map, diagnostics);
     listener_read_proxy(listener, map, diagnostics);
-    refuse_unbuilt(map, diagnostics);
     listener_tls_read(settings, listener, map, diagnostics);
     read_chain(settings, listener, map, diagnostics);
     config_bool(map, "allow_anonymous", &listener->allow_anonymous, diagnostics);

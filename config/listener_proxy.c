@@ -22,8 +22,9 @@ static void read_from(struct listener_settings *listener, struct config_node *ma
     struct proxy_settings *proxy = &listener->proxy;
     const struct config_node *protocol = config_get(map, "proxy_protocol");
     const struct config_node *node = config_get(map, "proxy_from");
-    if (node && proxy->versions == SETTINGS_PROXY_OFF) {
-        diagnostics_error(diagnostics, node->place, "`proxy_from` is of no use without `proxy_protocol`");
+    if (node && proxy->versions == SETTINGS_PROXY_OFF && !listener->websocket) {
+        diagnostics_error(diagnostics, node->place,
+                          "`proxy_from` is of no use without `proxy_protocol` or `transport: websocket`");
         return;
     }
     if (node && listener->bind && listener->kind == SETTINGS_BIND_UNIX) {

@@ -100,9 +100,18 @@ enum settings_proxy {
 /** Clients that come through a proxy. */
 struct proxy_settings {
     enum settings_proxy versions;
-    struct cidr *from; ///< whose headers are believed; unix sockets are told apart by their mode
+    struct cidr *from; ///< whose headers are believed, also X-Forwarded-For of WebSocket; unix sockets are
+                       ///< told apart by their mode
     size_t from_count;
     bool username_from_cn; ///< the common name of a certificate that the proxy has verified names the user
+};
+
+/** `transport: websocket` */
+struct settings_websocket {
+    struct str path;
+    struct str *origins; ///< of pages that may connect
+    size_t origin_count;
+    bool any_origin; ///< there is no such list
 };
 
 struct listener_settings {
@@ -124,6 +133,8 @@ struct listener_settings {
     uint64_t max_connections; ///< of this listener; never more than limits.connections
     uint64_t connect_rate;    ///< connections a second, over all addresses; 0: any number
     struct settings_tls *tls; ///< NULL: none
+
+    struct settings_websocket *websocket; ///< NULL: packets follow each other on the connection itself
 };
 
 struct plugin_settings {

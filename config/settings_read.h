@@ -13,12 +13,16 @@ void listeners_read(struct settings *settings, struct config_node *root, struct 
 void listener_read_socket(struct listener_settings *listener, struct config_node *map,
                           struct diagnostics *diagnostics);
 
-/** Reads the keys about proxies, after the socket: listener_proxy.c. */
+/** Reads the keys about proxies, after the socket and WebSocket: listener_proxy.c. */
 void listener_read_proxy(struct listener_settings *listener, struct config_node *map,
                          struct diagnostics *diagnostics);
 
 /** Warns when anybody is believed to be a proxy. */
 void listener_warn_proxy(const struct listener_settings *listener, struct diagnostics *diagnostics);
+
+/** Reads `transport` and what belongs to `transport: websocket`: listener_websocket.c. */
+void listener_read_websocket(struct settings *settings, struct listener_settings *listener,
+                             struct config_node *map, struct diagnostics *diagnostics);
 
 /** Whether two listeners cannot listen side by side: they are bound to the same. */
 bool listener_is_bound_alike(const struct listener_settings *one, const struct listener_settings *other);

@@ -15,6 +15,7 @@
 #include "core/base/memory.h"
 #include "core/broker/control.h"
 #include "core/broker/state.h"
+#include "core/net/websocket.h"
 #include "core/net/activation.h"
 
 enum { SWEEP_MS = 250, CEILING_MS = 50 };
@@ -70,6 +71,7 @@ static void say_goodbye(struct broker_worker *here, void *argument)
 {
     (void)argument;
     here->stopping = true;
+    websocket_going_away();
     listeners_stop(here);
     struct connection *next;
     for (struct connection *connection = here->connections; connection; connection = next) {

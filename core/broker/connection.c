@@ -13,13 +13,14 @@ enum { REFUSALS_PER_SECOND = 10 };
 static void timer_expired(struct wheel_timer *timer, void *context);
 
 struct connection *connection_new(struct broker_worker *here, struct broker_listener *listener,
-                                  const struct accepted *accepted, unsigned proxy)
+                                  const struct accepted *accepted, const struct proxy_settings *proxy)
 {
     size_t length = strlen(accepted->address) + 1;
     // Behind a proxy the client's own address comes later, and goes to the same place.
-    struct transport *layer = proxy ? proxy_layer_new(proxy) : NULL;
+    bool headed = proxy && proxy->versions != SETTINGS_PROXY_OFF;
+    struct transport *layer = headed ? proxy_layer_new(proxy->versions) : NULL;
     struct connection *connection = memory_try(sizeof *connection + (proxy ? ADDRESS_TEXT_MAX : length));
-    if (!connection || (proxy && !layer)) {
+    if (!connection || (headed && !layer)) {
         free(connection);
         if (layer)
             layer->type->close(layer, NULL);

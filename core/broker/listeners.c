@@ -86,17 +86,24 @@ static void count_accepted(struct broker_worker *here, struct broker_listener *l
     count_refused(here, refused);
 }
 
-// How connections of a listener come through a proxy; NULL: they do not.
-static const struct proxy_settings *proxy_of(struct broker_worker *here,
-                                             const struct broker_listener *listener)
+const struct listener_settings *listeners_settings(const struct broker_worker *here,
+                                                   const struct broker_listener *listener)
 {
     const struct settings *settings = here->settings;
-    for (size_t i = 0; i < settings->listener_count; i++) {
-        const struct listener_settings *mine = &settings->listeners[i];
-        if (mine->proxy.versions != SETTINGS_PROXY_OFF && strcmp(mine->name, listener->name) == 0)
-            return &mine->proxy;
-    }
+    for (size_t i = 0; i < settings->listener_count; i++)
+        if (strcmp(settings->listeners[i].name, listener->name) == 0)
+            return &settings->listeners[i];
     return NULL;
+}
+
+// How connections of a listener come through a proxy; NULL: they do not.
+static const struct proxy_settings *proxy_of(const struct broker_worker *here,
+                                             const struct broker_listener *listener)
+{
+    const struct listener_settings *settings = listeners_settings(here, listener);
+    if (!settings || (settings->proxy.versions == SETTINGS_PROXY_OFF && settings->proxy.from_count == 0))
+        return NULL;
+    return &settings->proxy;
 }
 
 static bool is_believed(const struct proxy_settings *proxy, const struct accepted *accepted)
@@ -121,12 +128,13 @@ void listeners_accepted(struct worker *worker, const struct accepted *accepted, 
     uint64_t all = atomic_fetch_add_explicit(&listener->broker->connections, 1, memory_order_relaxed);
     uint64_t my_limit = atomic_load_explicit(&listener->max_connections, memory_order_relaxed);
     uint64_t limit = here->settings->limits.connections;
-    uint8_t refusal = refusal_of(here, listener, accepted->address, proxy != NULL);
+    bool believed = proxy && is_believed(proxy, accepted);
+    uint8_t refusal = refusal_of(here, listener, accepted->address, believed);
     uint8_t reason = mine >= my_limit || all >= limit ? MQTT_QUOTA_EXCEEDED : refusal;
     count_accepted(here, listener, reason);
     struct connection *connection = NULL;
     if (mine < my_limit + REFUSED_AT_ONCE && all < limit + REFUSED_AT_ONCE && (!refusal || may_be_told(here)))
-        connection = connection_new(here, listener, accepted, proxy ? (unsigned)proxy->versions : 0);
+        connection = connection_new(here, listener, accepted, proxy);
     if (!connection) {
         close(accepted->fd);
         uncount(listener);
@@ -134,7 +142,8 @@ void listeners_accepted(struct worker *worker, const struct accepted *accepted, 
     }
     atomic_fetch_add_explicit(&listener->counters->connections, 1, memory_order_relaxed);
     connection->counted = true;
-    if (!tls_begin(connection)) {
+    // The lowest layer first.
+    if (!tls_begin(connection) || !websocket_begin(here, connection)) {
         connection_lose(connection);
         return;
     }
@@ -142,7 +151,7 @@ void listeners_accepted(struct worker *worker, const struct accepted *accepted, 
     stream_attach(&connection->stream, worker);
     uint64_t timeout = here->settings->limits.connect_timeout_ms;
     connection_set_deadline(connection, refusal && timeout > LINGER_MS ? LINGER_MS : timeout);
-    if (proxy && !is_believed(proxy, accepted))
+    if (proxy && proxy->versions != SETTINGS_PROXY_OFF && !believed)
         connection_reject(connection, "its address is not in proxy_from");
 }
 

@@ -240,10 +240,10 @@ static inline struct broker_worker *connection_worker(const struct connection *c
 }
 
 /* connection.c */
-/** Takes the descriptor; NULL when there is no memory: it has not. `proxy`: the versions of the PROXY header
- * that comes first; 0: none does. */
+/** Takes the descriptor; NULL when there is no memory: it has not. `proxy`: how it comes through a proxy;
+ * NULL: it does not. */
 struct connection *connection_new(struct broker_worker *here, struct broker_listener *listener,
-                                  const struct accepted *accepted, unsigned proxy);
+                                  const struct accepted *accepted, const struct proxy_settings *proxy);
 void connection_link(struct broker_worker *here, struct connection *connection);
 void connection_unlink(struct connection *connection);
 /** Makes `rare` on its first use. */
@@ -440,6 +440,15 @@ void tls_forget(struct broker_listener *listener);
 void tls_watch(struct broker *broker);
 /** A number that changes with any of the files of a `tls`. */
 uint64_t tls_files_state(const struct settings_tls *tls);
+
+/* websocket.c */
+/** Puts WebSocket on a connection that was accepted; true also when its listener has none. False: memory is
+ * out. */
+bool websocket_begin(struct broker_worker *here, struct connection *connection);
+
+/** On a worker: what is configured for a listener; NULL when it is being removed. */
+const struct listener_settings *listeners_settings(const struct broker_worker *here,
+                                                   const struct broker_listener *listener);
 
 /* listeners.c; main thread */
 /** Opens the listeners of `settings` that are not open yet and marks which ones stay. False: an error;

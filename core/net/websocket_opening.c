@@ -54,9 +54,9 @@ static bool peer_of(const struct websocket *layer, const struct stream *stream, 
     return address_parse(str_of(text), peer);
 }
 
-// A client behind a proxy has no port that would mean anything.
-static void learn_address(struct websocket *layer, const struct stream *stream,
-                          const struct upgrade_request *request)
+// A client behind a proxy has no port that would mean anything. NULL: all right; words: it is not welcome.
+static const char *learn_address(struct websocket *layer, struct stream *stream,
+                                 const struct upgrade_request *request)
 {
     const struct upgrade_rules *rules = &layer->opening->rules;
     struct address peer;
@@ -64,9 +64,10 @@ static void learn_address(struct websocket *layer, const struct stream *stream,
     char text[INET6_ADDRSTRLEN];
     if (rules->proxy_count == 0 || !peer_of(layer, stream, &peer) ||
         !upgrade_client(request, rules, &peer, &client))
-        return;
+        return NULL;
     address_format(&client, text);
     layer->text = str_format(strchr(text, ':') ? "[%s]:0" : "%s:0", text);
+    return stream->events->identified ? stream->events->identified(stream, layer->text) : NULL;
 }
 
 static ssize_t refuse(struct websocket *layer, struct stream *stream, const struct upgrade_refusal *refusal)
@@ -74,6 +75,7 @@ static ssize_t refuse(struct websocket *layer, struct stream *stream, const stru
     char answer[UPGRADE_ANSWER_MAX];
     size_t length = upgrade_refuse(refusal, &layer->opening->rules, answer);
     struct str what = refusal->what;
+    free(layer->text);
     if (what.length > WHAT_SHOWN)
         what.length = WHAT_SHOWN;
     if (refusal->status)
@@ -89,12 +91,10 @@ static ssize_t refuse(struct websocket *layer, struct stream *stream, const stru
     return -1;
 }
 
-static bool accept_upgrade(struct websocket *layer, struct stream *stream,
-                           const struct upgrade_request *request, const struct upgrade_grant *grant)
+static bool accept_upgrade(struct websocket *layer, struct stream *stream, const struct upgrade_grant *grant)
 {
     char answer[UPGRADE_ANSWER_MAX];
     size_t length = upgrade_accept(grant, answer);
-    learn_address(layer, stream, request);
     websocket_opening_free(layer->opening);
     layer->opening = NULL;
     return websocket_say(layer, stream, answer, length);
@@ -127,7 +127,10 @@ ssize_t websocket_open(struct websocket *layer, struct stream *stream, void *buf
     if (head == 0 || !upgrade_parse(str_make(bytes, head), &request, &refusal) ||
         !upgrade_judge(&request, &opening->rules, &grant, &refusal))
         return refuse(layer, stream, &refusal);
-    if (!accept_upgrade(layer, stream, &request, &grant))
+    const char *unwelcome = learn_address(layer, stream, &request);
+    if (unwelcome)
+        return refuse(layer, stream, &(struct upgrade_refusal){.status = 403, .why = unwelcome});
+    if (!accept_upgrade(layer, stream, &grant))
         return -1;
     if (length == head) {
         errno = EAGAIN;

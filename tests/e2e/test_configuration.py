@@ -83,12 +83,6 @@ def test_every_error_is_told_at_once(check):
     assert [place for place in ("6:1:", "7:20:", "8:15:") if place in done.stderr] == ["6:1:", "7:20:", "8:15:"]
 
 
-@pytest.mark.parametrize("listener, word", (("bind: 127.0.0.1:1, transport: websocket", "websocket"),))
-def test_what_is_not_built_yet_is_refused_by_name(check, listener, word):
-    done = check("allow_anonymous: true\nlisteners:\n  - {name: x, %s}\n" % listener)
-    assert done.returncode == 1 and word in done.stderr and "not built yet" in done.stderr
-
-
 def test_data_files_are_checked_too(check):
     text = GOOD + ("plugins:\n  - name: file-auth\n    config: {password_file: users.passwd}\n"
                    "  - name: acl-file\n    config: {acl_file: users.acl}\n")

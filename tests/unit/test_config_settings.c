@@ -278,9 +278,8 @@ START_TEST(what_is_refused)
          "n.yaml:3:21: a second listener is bound to `H:1` (the first is at n.yaml:2)"},
         {"listeners: [{name: a, bind: 'h:1', tls: {key: y}}]\n",
          "n.yaml:1:41: `certificate` is missing here, in `tls`"},
-        {"listeners: [{name: a, bind: 'h:1', transport: websocket, path: /mqtt}]\n",
-         "n.yaml:1:64: `path` is not built yet (this version listens on plain TCP only)\n"
-         "n.yaml:1:47: `transport: websocket` is not built yet (this version listens on plain TCP only)"},
+        {"listeners: [{name: a, bind: 'h:1', path: /mqtt}]\n",
+         "n.yaml:1:42: `path` is for listeners with `transport: websocket`"},
         {"listeners: [{name: a, bind: 'h:1', transport: websockets}]\n",
          "n.yaml:1:47: `transport` expects tcp or websocket, not `websockets` (did you mean `websocket`?)"},
         {"listeners: [{name: a, bind: 'h:1', plugins: }]\n",
