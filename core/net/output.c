@@ -69,6 +69,7 @@ void stream_pool_free(struct stream_pool *pool)
     free(pool->lower_scratch);
     tls_gate_free(pool->handshakes);
     websocket_reader_free(pool->websocket_reader);
+    tls_ciphers_free(pool->ciphers);
     free(pool);
 }
 

@@ -8,8 +8,10 @@
 #include "core/net/stream.h"
 
 struct tls_gate;
-/** Of tls_gate.c. NULL does nothing. */
+struct tls_ciphers;
+/** Of tls_gate.c and tls_records.c. NULL does nothing. */
 void tls_gate_free(struct tls_gate *gate);
+void tls_ciphers_free(struct tls_ciphers *ciphers);
 
 struct websocket_reader;
 /** Of websocket_in.c. NULL does nothing. */
@@ -46,6 +48,7 @@ struct stream_pool {
     uint8_t *lower_scratch;      ///< as many, for a layer that reads from below; NULL until one needs it
     struct tls_gate *handshakes; ///< how many are under way; NULL until there is one
     struct websocket_reader *websocket_reader; ///< for the next frame that comes in; NULL: none has come yet
+    struct tls_ciphers *ciphers; ///< NULL until one is needed
 };
 
 /** An empty output from the pool, or a new one; NULL when memory is out. */

@@ -9,7 +9,9 @@
 #include "core/net/output.h"
 #include "core/net/tls_state.h"
 
-enum { FILL_MOST = STREAM_READ_SIZE - 17 * 1024 }; // what it decrypts to fits into a stream's buffer
+enum {
+    FILL_MOST = STREAM_READ_SIZE - 20 * 1024
+}; // with a record that has begun, not more than a stream's buffer
 
 /* ---- bytes ---- */
 

@@ -7,6 +7,7 @@
 
 #include "core/base/memory.h"
 #include "core/net/tls_check.h"
+#include "core/net/tls_records.h"
 #include "core/net/tls_state.h"
 
 /* ---- what OpenSSL calls during a handshake ---- */
@@ -106,6 +107,7 @@ static void set_up(SSL_CTX *ssl, const struct tls_context *context, const struct
                                  SSL_OP_PRIORITIZE_CHACHA | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_dh_auto(ssl, 1);
+    tls_secrets_watch(ssl);
     // Sessions live in tickets that clients keep, not in the broker's memory. One for each connection will
     // do.
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);

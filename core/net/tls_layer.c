@@ -5,6 +5,7 @@
 
 #include "core/base/memory.h"
 #include "core/net/output.h"
+#include "core/net/tls_records.h"
 #include "core/net/tls_state.h"
 
 enum {
@@ -110,6 +111,12 @@ static bool finish(struct tls_layer *layer)
         return false;
     layer->peer = tls_peer_new(layer->ssl, tls_key_identity(layer));
     tls_key_forget(layer);
+    layer->records = tls_records_new(layer);
+    tls_secrets_forget(layer);
+    if (layer->records) {
+        SSL_free(layer->ssl);
+        layer->ssl = NULL;
+    }
     return true;
 }
 
@@ -194,7 +201,7 @@ static ssize_t layer_read(struct transport *transport, struct stream *stream, vo
         if (done <= 0)
             return done;
     }
-    ssize_t n = read_records(layer, buffer, size);
+    ssize_t n = layer->records ? tls_records_read(layer, buffer, size) : read_records(layer, buffer, size);
     if (n > 0 && layer->facts_told) {
         tls_peer_free(layer->peer);
         layer->peer = NULL;
@@ -221,23 +228,8 @@ static size_t gather(uint8_t *record, const struct iovec *pieces, int count, siz
     return used;
 }
 
-static ssize_t layer_write(struct transport *transport, struct stream *stream, const struct iovec *pieces,
-                           int count)
+static ssize_t write_records(struct tls_layer *layer, const struct iovec *pieces, int count)
 {
-    struct tls_layer *layer = (struct tls_layer *)transport;
-    layer->stream = stream;
-    if (tls_drain(layer) < 0)
-        return -1;
-    if (layer->clogged) {
-        layer->clogged = false;
-        stream_unhold(stream);
-    }
-    if (count == 0)
-        return 0;
-    if (layer->phase != TLS_OPEN) {
-        errno = EAGAIN;
-        return -1;
-    }
     uint8_t record[RECORD_MOST];
     size_t taken = 0;
     size_t length;
@@ -257,9 +249,31 @@ static ssize_t layer_write(struct transport *transport, struct stream *stream, c
     return (ssize_t)taken;
 }
 
+static ssize_t layer_write(struct transport *transport, struct stream *stream, const struct iovec *pieces,
+                           int count)
+{
+    struct tls_layer *layer = (struct tls_layer *)transport;
+    layer->stream = stream;
+    if (tls_drain(layer) < 0)
+        return -1;
+    if (layer->clogged) {
+        layer->clogged = false;
+        stream_unhold(stream);
+    }
+    if (count == 0)
+        return 0;
+    if (layer->phase != TLS_OPEN) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return layer->records ? tls_records_write(layer, pieces, count) : write_records(layer, pieces, count);
+}
+
 static size_t layer_pending(const struct transport *transport)
 {
     const struct tls_layer *layer = (const struct tls_layer *)transport;
+    if (layer->records)
+        return tls_records_pending(layer);
     // A handshake stops at half a record only, or is held.
     return layer->phase == TLS_OPEN ? tls_bytes_length(&layer->in) + (size_t)SSL_pending(layer->ssl) : 0;
 }
@@ -275,8 +289,10 @@ static int layer_shutdown(struct transport *transport, struct stream *stream)
     layer->stream = stream;
     if (layer->phase == TLS_OPEN && !layer->goodbye) {
         layer->goodbye = true;
-        ERR_clear_error();
-        SSL_shutdown(layer->ssl);
+        if (layer->records)
+            tls_records_goodbye(layer);
+        else
+            SSL_shutdown(layer->ssl);
         ERR_clear_error();
     }
     if (tls_drain(layer) < 0)
@@ -290,6 +306,8 @@ static void layer_close(struct transport *transport, struct stream *stream)
     struct tls_layer *layer = (struct tls_layer *)transport;
     tls_gate_leave(layer);
     SSL_free(layer->ssl);
+    tls_records_free(layer->records);
+    tls_secrets_forget(layer);
     tls_bytes_clear(&layer->in);
     tls_bytes_clear(&layer->out);
     tls_peer_free(layer->peer);

@@ -87,7 +87,7 @@ struct tls_turn {
 struct tls_layer {
     struct transport transport; // first
     struct tls_context *context;
-    SSL *ssl;              ///< from the first byte on
+    SSL *ssl;              ///< from the first byte on; NULL again once `records` goes on
     struct stream *stream; ///< during a call
     struct tls_bytes in;   ///< as they came from below
     struct tls_bytes out;  ///< not yet taken by the layer below
@@ -95,6 +95,8 @@ struct tls_layer {
     struct tls_asked *asked; ///< about a PSK; NULL: nobody was
     tls_ask_key_fn *ask;
     char *why;
+    struct tls_secrets *secrets; ///< during the handshake, with TLS 1.3
+    struct tls_records *records; ///< after it; NULL: `ssl` goes on
     struct tls_turn turn;
     uint8_t phase;    ///< enum tls_phase
     bool ended : 1;   ///< below nothing more comes
@@ -125,6 +127,8 @@ void tls_explain(struct tls_layer *layer);
 void tls_say(struct tls_layer *layer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /** What the bytes are that are no TLS. */
 const char *tls_words_for_bytes(const uint8_t *bytes, size_t length);
+/** What a client's alert says. */
+const char *tls_words_for_alert(uint8_t alert);
 /** OpenSSL's own words for its last error, which is taken from the queue; never NULL. */
 const char *tls_openssl_words(void);
 

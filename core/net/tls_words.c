@@ -132,6 +132,12 @@ void tls_explain(struct tls_layer *layer)
         tls_say(layer, "TLS: %s", tls_openssl_words());
 }
 
+const char *tls_words_for_alert(uint8_t alert)
+{
+    const char *words = find(alerts, sizeof alerts / sizeof *alerts, alert);
+    return words ? words : "the client has ended TLS with an alert";
+}
+
 const char *tls_words_for_bytes(const uint8_t *bytes, size_t length)
 {
     static const char *const methods[] = {"GET ", "POST ", "HEAD ", "PUT ", "OPTIONS ", "CONNECT "};

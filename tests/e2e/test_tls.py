@@ -157,6 +157,57 @@ def test_no_renegotiation(running, client, house):
     running.check_sanitizers(since)
 
 
+@pytest.mark.parametrize("suite", ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256",
+                                   "TLS_AES_128_CCM_SHA256"))
+def test_keys_change(start_broker, house, suite):
+    """A client renews its key, and wants to see a new one of the broker's, again and again."""
+    running = start_broker(config(listener(house.tls(ciphersuites=suite))))
+    command = ["openssl", "s_client", "-connect", "%s:%d" % running.addresses["tls"], "-tls1_3", "-ciphersuites", suite]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+
+        def tell(data):
+            process.stdin.write(data)
+            process.stdin.flush()
+            time.sleep(0.05 * TIME_SCALE)
+
+        def wait_for(data):
+            got = b""
+            while data not in got:
+                got += process.stdout.read1(4096) or pytest.fail(f"{got!r} lacks {data!r}")
+
+        wait_for(b"Verify return code")
+        tell(wire.make_connect(4, client_id=f"keys-{suite}"))
+        wait_for(b"\x20\x02\x00\x00")
+        for change in (b"k\n", b"K\n", b"K\n", b"k\n"):
+            tell(change)
+            wait_for(b"KEYUPDATE")
+            tell(b"\xc0\x00")
+            wait_for(b"\xd0\x00")
+        process.stdin.close()
+        process.wait(10 * TIME_SCALE)
+
+
+@pytest.mark.parametrize("length", (512, 1024, 2048, 4096))
+@pytest.mark.parametrize("version", ("-tls1_2", "-tls1_3"))
+def test_small_fragments(running, version, length, client, house, topic):
+    """Clients with little memory ask for short records."""
+    sender = secure(client(to=running), context(house))
+    sender.connect()
+    sender.publish(topic, b"x" * 20000, retain=True, qos=1)
+    command = ["openssl", "s_client", "-connect", "%s:%d" % running.addresses["tls"], version, "-maxfraglen", str(length),
+               "-msg"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        process.stdin.write(wire.make_connect(4, client_id="little") + wire.make_subscribe(4, 1, [(topic, 0)]))
+        process.stdin.flush()
+        got = b""
+        while got.count(b"x") < 20000:
+            got += process.stdout.read1(65536) or pytest.fail("the end")
+        process.stdin.close()
+    sizes = [int(header[6:], 16) for header in re.findall(rb"<<< TLS [0-9.]+, RecordHeader \[length 0005\]\s+((?:[0-9a-f]{2} ?){5})",
+                                                       got) for header in [header.replace(b" ", b"")]]
+    assert sizes and max(sizes) <= max(length + 64, 1500), max(sizes)
+
+
 @pytest.mark.parametrize("version", (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3))
 def test_resumption(running, house, client, version):
     tls = context(house, version=version)
