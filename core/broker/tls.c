@@ -141,7 +141,7 @@ struct tls_context *tls_load(const struct listener_settings *wanted, bool strict
         .min_version = (enum tls_version)tls->min_version,
         .ciphers = tls->ciphers,
         .ciphersuites = tls->ciphersuites,
-        .protocol = "mqtt",
+        .protocol = wanted->websocket ? "http/1.1" : "mqtt", // a browser speaks HTTP first
         .session_tickets = tls->session_tickets,
         .psk_file = tls->psk_file,
         .psk_hint = tls->psk_hint,

@@ -48,7 +48,7 @@ struct stream_pool {
     uint8_t *lower_scratch;      ///< as many, for a layer that reads from below; NULL until one needs it
     struct tls_gate *handshakes; ///< how many are under way; NULL until there is one
     struct websocket_reader *websocket_reader; ///< for the next frame that comes in; NULL: none has come yet
-    struct tls_ciphers *ciphers; ///< NULL until one is needed
+    struct tls_ciphers *ciphers;               ///< NULL until one is needed
 };
 
 /** An empty output from the pool, or a new one; NULL when memory is out. */

@@ -156,7 +156,7 @@ static bool find_in_hello(struct view hello, struct view *identity)
 // when the rest has come.
 static bool find_identity(const struct tls_layer *layer, struct view *identity)
 {
-    struct view record = {layer->in.data + layer->in.start, tls_bytes_length(&layer->in)};
+    struct view record = {tls_bytes_front(&layer->in), tls_bytes_length(&layer->in)};
     struct view message;
     size_t type;
     if (record.length < RECORD_HEADER || record.data[0] != SSL3_RT_HANDSHAKE || !skip(&record, 3) ||

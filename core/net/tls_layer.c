@@ -94,7 +94,7 @@ static int first_bytes(struct tls_layer *layer)
         if (n <= 0)
             return (int)n;
     }
-    const uint8_t *bytes = layer->in.data + layer->in.start;
+    const uint8_t *bytes = tls_bytes_front(&layer->in);
     if (*bytes != SSL3_RT_HANDSHAKE) {
         tls_say(layer, "%s", tls_words_for_bytes(bytes, tls_bytes_length(&layer->in)));
         return fail(layer);
@@ -124,7 +124,7 @@ static bool finish(struct tls_layer *layer)
 // than any may be is OpenSSL's to refuse.
 static bool has_record(const struct tls_layer *layer)
 {
-    const uint8_t *bytes = layer->in.data + layer->in.start;
+    const uint8_t *bytes = tls_bytes_front(&layer->in);
     size_t length = tls_bytes_length(&layer->in);
     if (length < SSL3_RT_HEADER_LENGTH)
         return false;

@@ -568,7 +568,7 @@ ssize_t tls_records_read(struct tls_layer *layer, uint8_t *buffer, size_t size)
     for (;;) {
         if (layer->ended)
             return 0;
-        bool whole = has_record(layer->in.data + layer->in.start, tls_bytes_length(&layer->in));
+        bool whole = has_record(tls_bytes_front(&layer->in), tls_bytes_length(&layer->in));
         intake.at = 0;
         intake.length = tls_bytes_take(&layer->in, intake.sealed, STREAM_READ_SIZE);
         ssize_t n = 1;
@@ -598,5 +598,5 @@ ssize_t tls_records_read(struct tls_layer *layer, uint8_t *buffer, size_t size)
 bool tls_records_pending(const struct tls_layer *layer)
 {
     return tls_bytes_length(&layer->records->plain) > 0 || layer->ended ||
-           has_record(layer->in.data + layer->in.start, tls_bytes_length(&layer->in));
+           has_record(tls_bytes_front(&layer->in), tls_bytes_length(&layer->in));
 }

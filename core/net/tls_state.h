@@ -54,6 +54,12 @@ static inline size_t tls_bytes_length(const struct tls_bytes *bytes)
     return bytes->end - bytes->start;
 }
 
+/** NULL when there are none. */
+static inline const uint8_t *tls_bytes_front(const struct tls_bytes *bytes)
+{
+    return bytes->data ? bytes->data + bytes->start : NULL;
+}
+
 /** False when memory is out. */
 bool tls_bytes_append(struct tls_bytes *bytes, const void *data, size_t length);
 /** Takes up to `size` bytes from the front; the last ones free the allocation. */

@@ -96,7 +96,9 @@ def test_bytes_one_by_one(running, house, client):
                     return result
                 except ssl.SSLWantReadError:
                     trickle()
-                    incoming.write(raw.recv(65536))
+                    data = raw.recv(65536)
+                    assert data, "the end"
+                    incoming.write(data)
 
         def trickle():
             data = outgoing.read()
