@@ -124,7 +124,7 @@ void control_tell_reload(struct control *control, const struct reload_report *re
             json_object_set_new(answer, "error", json_string("the configuration in force stays as it was"));
         json_object_set_new(answer, "problems", problems);
         if (report->changes)
-            json_object_set(answer, "changes", report->changes);
+            json_object_set_new(answer, "changes", json_deep_copy(report->changes)); // the thread's own
         jobs->state = answer;
         control_deliver(jobs);
         jobs = next;

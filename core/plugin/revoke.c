@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/memory.h"
 #include "core/mqtt/reason.h"
@@ -11,7 +12,7 @@
 #include "core/plugin/instance.h"
 #include "core/plugin/worker_state.h"
 
-enum { SLICE = 256 };
+enum { PLACES_AT_ONCE = 16, SLICE_NS = 300 * 1000 };
 
 /** One revocation, shared by the posts to all workers. Read-only but for the counters. */
 struct shared {
@@ -102,10 +103,14 @@ static void call_hooks(struct noctule_worker *worker, const struct revocation *w
 static void revoke_slice(struct worker *worker, struct post *post)
 {
     struct errand *errand = (struct errand *)post;
-    if (client_walk_on(worker, &errand->walk, SLICE, revoke_client, errand->shared))
-        worker_post(worker, post);
-    else
-        errand_end(errand);
+    uint64_t until = clock_monotonic_ns() + SLICE_NS;
+    do {
+        if (!client_walk_on(worker, &errand->walk, PLACES_AT_ONCE, revoke_client, errand->shared)) {
+            errand_end(errand);
+            return;
+        }
+    } while (clock_monotonic_ns() < until);
+    worker_post(worker, post); // others have their turn
 }
 
 static void revoke_here(struct worker *worker, struct post *post)
