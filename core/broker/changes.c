@@ -66,12 +66,12 @@ static char *path_below(const char *path, const char *key)
     return below;
 }
 
-static const struct config_node *find(const struct config_node *map, const char *key)
+static const struct config_entry *find(const struct config_node *map, const char *key)
 {
-    for (const struct config_entry *entry = map->entries; entry; entry = entry->next)
-        if (strcmp(entry->key, key) == 0)
-            return entry->value;
-    return NULL;
+    const struct config_entry *entry = map->entries;
+    while (entry && strcmp(entry->key, key) != 0)
+        entry = entry->next;
+    return entry;
 }
 
 static void compare_maps(struct comparison *comparison, const char *path, const struct config_node *old,
@@ -79,11 +79,11 @@ static void compare_maps(struct comparison *comparison, const char *path, const 
 {
     for (const struct config_entry *entry = old->entries; entry; entry = entry->next) {
         char *below = path_below(path, entry->key);
-        const struct config_node *other = find(new, entry->key);
+        const struct config_entry *other = find(new, entry->key);
         bool secret = comparison->secret;
         comparison->secret = secret || strcmp(entry->key, "config") == 0;
         if (other)
-            compare(comparison, below, entry->value, other);
+            compare(comparison, below, entry->value, other->value);
         else
             add_presence(comparison, below, entry->value, false);
         comparison->secret = secret;
@@ -101,8 +101,8 @@ static void compare_maps(struct comparison *comparison, const char *path, const 
 // Items of lists of listeners and plugins are told apart by their names.
 static const char *name_of(const struct config_node *item)
 {
-    const struct config_node *name = item->kind == CONFIG_MAP ? find(item, "name") : NULL;
-    return name && name->kind == CONFIG_SCALAR ? name->text : NULL;
+    const struct config_entry *name = item->kind == CONFIG_MAP ? find(item, "name") : NULL;
+    return name && name->value->kind == CONFIG_SCALAR ? name->value->text : NULL;
 }
 
 static const struct config_node *item_named(const struct config_node *list, const char *name)
@@ -171,14 +171,13 @@ static void compare_lists(struct comparison *comparison, const char *path, const
 static void compare(struct comparison *comparison, const char *path, const struct config_node *old,
                     const struct config_node *new)
 {
-    if (old->kind != new->kind)
+    bool same_kind = old->kind == new->kind;
+    if (!same_kind || (old->kind == CONFIG_SCALAR && strcmp(old->text, new->text) != 0))
         add_change(comparison, path, old, new);
     else if (old->kind == CONFIG_MAP)
         compare_maps(comparison, path, old, new);
     else if (old->kind == CONFIG_LIST)
         compare_lists(comparison, path, old, new);
-    else if (old->kind == CONFIG_SCALAR && strcmp(old->text, new->text) != 0)
-        add_change(comparison, path, old, new);
 }
 
 json_t *changes_between(const struct settings *old, const struct settings *new)

@@ -14,7 +14,6 @@ struct explanation {
     struct wheel_timer timer; ///< looks whether the client is still there
     struct broker_worker *here;
     struct explanation *next;
-    struct explanation **link;
     struct control_job *job;
     struct client *client; ///< one reference
     struct decision *decision;
@@ -75,9 +74,10 @@ static void clear(struct control_job *job)
 static void explanation_end(struct explanation *explanation, const char *error)
 {
     wheel_stop(&explanation->timer);
-    *explanation->link = explanation->next;
-    if (explanation->next)
-        explanation->next->link = explanation->link;
+    struct explanation **link = &explanation->here->explanations;
+    while (*link != explanation)
+        link = &(*link)->next;
+    *link = explanation->next;
     explanation->job->error = error;
     control_deliver(explanation->job);
     client_unref(explanation->client);
@@ -126,9 +126,6 @@ static struct explanation *explanation_new(struct broker_worker *here, struct co
     explanation->client = client_ref(client);
     explanation->until_ms = here->worker->now_ms + WAIT_MS;
     explanation->next = here->explanations;
-    explanation->link = &here->explanations;
-    if (explanation->next)
-        explanation->next->link = &explanation->next;
     here->explanations = explanation;
     return explanation;
 }

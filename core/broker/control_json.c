@@ -11,7 +11,7 @@ json_t *control_text(struct str text)
     json_t *string = json_stringn(text.data, text.length);
     if (string)
         return string;
-    static const char replacement[] = "\xEF\xBF\xBD";
+    static const char replacement[] = {'\xEF', '\xBF', '\xBD'}; // U+FFFD
     char *fixed = memory_alloc(text.length * 3 + 1);
     size_t length = 0;
     for (size_t i = 0; i < text.length; i++) {
@@ -19,8 +19,8 @@ json_t *control_text(struct str text)
             fixed[length++] = text.data[i];
             continue;
         }
-        memcpy(fixed + length, replacement, 3);
-        length += 3;
+        memcpy(fixed + length, replacement, sizeof replacement);
+        length += sizeof replacement;
     }
     string = json_stringn(fixed, length);
     free(fixed);

@@ -108,6 +108,7 @@ void trace_end(struct broker_worker *here, struct trace *trace)
         here->traces[i] = NULL;
         here->trace_count--;
         trace_unref(trace);
+        return;
     }
 }
 

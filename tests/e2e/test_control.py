@@ -1,8 +1,13 @@
 """The control socket: its path and who may use it, what is sent to it, and every command, as text and as JSON."""
 
 import json
+import os
+import pathlib
 import socket
 import stat
+import subprocess
+import sys
+import tempfile
 import time
 
 import pytest
@@ -28,6 +33,25 @@ def test_socket_is_for_this_user_only(control):
     assert stat.S_ISSOCK(status.st_mode) and stat.S_IMODE(status.st_mode) == 0o600
     broker.stop()
     assert not broker.socket.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_other_users_are_refused_by_who_they_are(start_broker):
+    """Also when the mode of the socket has been changed."""
+    with tempfile.TemporaryDirectory(prefix="noctule-") as folder:
+        os.chmod(folder, 0o755)
+        path = pathlib.Path(folder) / "control.sock"
+        broker = start_broker({**base_config(), "control": f"unix:{path}"})
+        path.chmod(0o666)
+        script = ("import os, socket, sys; os.setuid(65534); s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);"
+                  "print(s.makefile().readline())")
+        done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, timeout=30)
+        assert json.loads(done.stdout) == {"ok": False, "error": "not for this user"}, done.stderr
+        path.chmod(0o600)
+        done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, timeout=30)
+        assert "PermissionError" in done.stderr
+        assert run_command("status", "-s", path).returncode == 0
+        broker.stop()
 
 
 def test_without_the_key_there_is_none(start_broker):
