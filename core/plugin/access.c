@@ -106,7 +106,7 @@ static bool access_knows(struct walk *walk, const struct entry *entry, struct op
         return true;
     }
     if (!verdict_cache_find(&extra->cache, entry->instance->index, access, walk->worker->worker->now_ms,
-                            opinion))
+                            opinion, &walk->reused_until_ms))
         return false;
     cells_add(&entry->instance->cells, COUNT_REUSED, 1);
     opinion->source = DECISION_CACHED;
@@ -207,7 +207,8 @@ static bool is_frequent(uint32_t access)
 static bool is_repeated(const struct client *client, const struct noctule_access *access)
 {
     const struct client_extra *extra = client->extra;
-    if (!extra || !extra->memo || !access_memo_has(extra->memo, access, client->epoch))
+    if (!extra || !extra->memo ||
+        !access_memo_has(extra->memo, access, client->epoch, client->worker->worker->now_ms))
         return false;
     const struct entry *entry = client->chain->access[access_index(access->access)].entries[0];
     cells_add_two(&entry->instance->cells, COUNT_REUSED, COUNT_ALLOW);
@@ -220,10 +221,12 @@ static void remember(const struct walk *walk, const struct outcome *outcome)
 {
     struct client *client = walk->client;
     if (outcome->verdict != NOCTULE_ALLOW || !outcome->decided || walk->position != 1 ||
-        walk->epoch != client->epoch || client_has_grants(client) ||
-        !(walk->list->entries[0]->plugin->flags & NOCTULE_FLAG_REPEATABLE))
+        walk->epoch != client->epoch || client_has_grants(client))
         return;
-    access_memo_keep(&client_extra(client)->memo, &walk->question->access, client->epoch);
+    bool repeatable = (walk->list->entries[0]->plugin->flags & NOCTULE_FLAG_REPEATABLE) != 0;
+    uint64_t until = repeatable ? UINT64_MAX : walk->reused_until_ms;
+    if (until > 0)
+        access_memo_keep(&client_extra(client)->memo, &walk->question->access, client->epoch, until);
 }
 
 // Apart from decide_access, which has nothing to set up for what was just allowed.

@@ -8,6 +8,7 @@
 enum { CAPACITY_LEAST = 48 };
 
 struct allowed_access {
+    uint64_t until_ms;
     uint32_t epoch;
     uint16_t length;
     uint16_t capacity;
@@ -29,16 +30,18 @@ static unsigned place_of(const struct noctule_access *access)
     return (sum + access->access) % ACCESS_MEMO_PLACES;
 }
 
-bool access_memo_has(const struct access_memo *memo, const struct noctule_access *access, uint32_t epoch)
+bool access_memo_has(const struct access_memo *memo, const struct noctule_access *access, uint32_t epoch,
+                     uint64_t now_ms)
 {
     const struct allowed_access *allowed = memo->places[place_of(access)];
     return allowed && allowed->length == access->topic.length && allowed->epoch == epoch &&
            allowed->access == access->access && allowed->qos == access->qos &&
-           allowed->retain == access->retain &&
+           allowed->retain == access->retain && now_ms < allowed->until_ms &&
            memcmp(allowed->topic, access->topic.data, allowed->length) == 0;
 }
 
-void access_memo_keep(struct access_memo **memo, const struct noctule_access *access, uint32_t epoch)
+void access_memo_keep(struct access_memo **memo, const struct noctule_access *access, uint32_t epoch,
+                      uint64_t until_ms)
 {
     size_t length = access->topic.length;
     if (length == 0 || length > UINT16_MAX)
@@ -59,6 +62,7 @@ void access_memo_keep(struct access_memo **memo, const struct noctule_access *ac
             return;
         allowed->capacity = (uint16_t)capacity;
     }
+    allowed->until_ms = until_ms;
     allowed->epoch = epoch;
     allowed->length = (uint16_t)length;
     allowed->access = (uint8_t)access->access;

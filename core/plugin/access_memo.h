@@ -1,6 +1,6 @@
-// What a client was allowed a moment ago by plugins whose answers can be repeated (NOCTULE_FLAG_REPEATABLE):
-// the check of a topic that comes again is a comparison. The client's worker. Must not know who the client
-// is, nor who allowed it.
+// What a client was allowed a moment ago by plugins whose answers can be repeated (NOCTULE_FLAG_REPEATABLE),
+// or may be used again for a time (reuse_ms): the check of a topic that comes again is a comparison. The
+// client's worker. Must not know who the client is, nor who allowed it.
 #ifndef NOCTULE_PLUGIN_ACCESS_MEMO_H
 #define NOCTULE_PLUGIN_ACCESS_MEMO_H
 
@@ -19,11 +19,13 @@ struct access_memo {
     struct allowed_access *places[ACCESS_MEMO_PLACES];
 };
 
-/** Whether this access was allowed in `epoch`. */
-bool access_memo_has(const struct access_memo *memo, const struct noctule_access *access, uint32_t epoch);
+/** Whether this access was allowed in `epoch`, and still is. */
+bool access_memo_has(const struct access_memo *memo, const struct noctule_access *access, uint32_t epoch,
+                     uint64_t now_ms);
 
-/** Keeps that it was. Made on the first call; without memory nothing is kept. */
-void access_memo_keep(struct access_memo **memo, const struct noctule_access *access, uint32_t epoch);
+/** Keeps that it is, until `until_ms`. Made on the first call; without memory nothing is kept. */
+void access_memo_keep(struct access_memo **memo, const struct noctule_access *access, uint32_t epoch,
+                      uint64_t until_ms);
 
 void access_memo_free(struct access_memo *memo);
 

@@ -47,7 +47,8 @@ static unsigned place_of(const struct verdict_cache *cache, uint8_t instance,
 }
 
 bool verdict_cache_find(const struct verdict_cache *cache, uint8_t instance,
-                        const struct noctule_access *access, uint64_t now_ms, struct opinion *opinion)
+                        const struct noctule_access *access, uint64_t now_ms, struct opinion *opinion,
+                        uint64_t *until_ms)
 {
     if (cache->count == 0)
         return false;
@@ -55,6 +56,7 @@ bool verdict_cache_find(const struct verdict_cache *cache, uint8_t instance,
     if (place == cache->count || cache->verdicts[place]->until_ms <= now_ms)
         return false;
     const struct cached_verdict *cached = cache->verdicts[place];
+    *until_ms = cached->until_ms;
     *opinion = (struct opinion){.verdict = cached->verdict,
                                 .answer = {.flags = cached->flags, .reason_code = cached->reason_code}};
     if (cached->reason_length)

@@ -19,9 +19,10 @@ struct verdict_cache {
     uint16_t hand; ///< next place to be used again
 };
 
-/** Looks up; the opinion's strings belong to the cache. */
+/** Looks up; the opinion's strings belong to the cache. `*until_ms`: how long it may be used. */
 bool verdict_cache_find(const struct verdict_cache *cache, uint8_t instance,
-                        const struct noctule_access *access, uint64_t now_ms, struct opinion *opinion);
+                        const struct noctule_access *access, uint64_t now_ms, struct opinion *opinion,
+                        uint64_t *until_ms);
 
 /** Keeps `opinion` until `until_ms`, in place of an earlier one for the same access. */
 void verdict_cache_store(struct verdict_cache *cache, uint8_t instance, const struct noctule_access *access,

@@ -81,6 +81,36 @@ START_TEST(plugins_that_did_not_say_so)
 }
 END_TEST
 
+START_TEST(kept_answers_have_their_time)
+{
+    script_plugins[0].flags = 0;
+    fixture_start("plugins: [{name: p0}]\n");
+    struct client *client = a_client("c", NULL);
+    scripts[0].reply = (struct noctule_reply){.size = sizeof(struct noctule_reply), .reuse_ms = 1000};
+    ask(client, PUBLISH, "a/b", NOCTULE_ALLOW, 1);
+    for (int i = 0; i < 3; i++)
+        ask(client, PUBLISH, "a/b", NOCTULE_ALLOW, 1);
+    ck_assert(client->extra && client->extra->memo);
+    ck_assert_int_eq(count(COUNT_ALLOW), 4);
+    ck_assert_int_eq(count(COUNT_REUSED), 3);
+    pass_ms(999);
+    ask(client, PUBLISH, "a/b", NOCTULE_ALLOW, 1);
+    pass_ms(1);
+    scripts[0].access = NOCTULE_DENY;
+    ask(client, PUBLISH, "a/b", NOCTULE_DENY, 2);
+    ask(client, PUBLISH, "a/b", NOCTULE_DENY, 2);
+    // What is invalidated is asked about again, however it was kept.
+    scripts[0].access = NOCTULE_ALLOW;
+    pass_ms(1000);
+    for (int i = 0; i < 3; i++)
+        ask(client, PUBLISH, "a/b", NOCTULE_ALLOW, 3);
+    ck_assert_int_eq(scripts[0].host->invalidate(scripts[0].instance, 0), NOCTULE_OK);
+    settle();
+    ask(client, PUBLISH, "a/b", NOCTULE_ALLOW, 4);
+    drop(client);
+}
+END_TEST
+
 START_TEST(required_ones_are_asked)
 {
     scripts[1].access = NOCTULE_ALLOW;
@@ -138,27 +168,29 @@ START_TEST(memo_tells_everything_apart)
 {
     struct access_memo *memo = NULL;
     struct noctule_access access = {.size = sizeof access, .access = PUBLISH, .topic = text("a/b"), .qos = 1};
-    access_memo_keep(&memo, &access, 7);
-    ck_assert(access_memo_has(memo, &access, 7));
-    ck_assert(!access_memo_has(memo, &access, 8));
+    access_memo_keep(&memo, &access, 7, 100);
+    ck_assert(access_memo_has(memo, &access, 7, 99));
+    ck_assert(!access_memo_has(memo, &access, 7, 100));
+    ck_assert(access_memo_has(memo, &access, 7, 0));
+    ck_assert(!access_memo_has(memo, &access, 8, 0));
     struct noctule_access other = access;
     other.payload_size = 99;
-    ck_assert(access_memo_has(memo, &other, 7));
+    ck_assert(access_memo_has(memo, &other, 7, 0));
     other.qos = 0;
-    ck_assert(!access_memo_has(memo, &other, 7));
+    ck_assert(!access_memo_has(memo, &other, 7, 0));
     other = access;
     other.retain = 1;
-    ck_assert(!access_memo_has(memo, &other, 7));
+    ck_assert(!access_memo_has(memo, &other, 7, 0));
     other = access;
     other.access = DELIVER;
-    ck_assert(!access_memo_has(memo, &other, 7));
+    ck_assert(!access_memo_has(memo, &other, 7, 0));
     other = access;
     other.topic = text("a/c");
-    ck_assert(!access_memo_has(memo, &other, 7));
+    ck_assert(!access_memo_has(memo, &other, 7, 0));
     other.topic = text("");
-    ck_assert(!access_memo_has(memo, &other, 7));
-    access_memo_keep(&memo, &other, 7);
-    ck_assert(!access_memo_has(memo, &other, 7));
+    ck_assert(!access_memo_has(memo, &other, 7, 0));
+    access_memo_keep(&memo, &other, 7, UINT64_MAX);
+    ck_assert(!access_memo_has(memo, &other, 7, 0));
     access_memo_free(memo);
 }
 END_TEST
@@ -173,8 +205,8 @@ START_TEST(memo_holds_topics_of_any_length)
     for (size_t length = 1; length < sizeof letters; length += length / 3 + 1) {
         for (size_t again = 0; again < 2; again++) {
             access.topic = noctule_string_of(letters, length);
-            access_memo_keep(&memo, &access, 1);
-            ck_assert(access_memo_has(memo, &access, 1) == (length <= UINT16_MAX));
+            access_memo_keep(&memo, &access, 1, UINT64_MAX);
+            ck_assert(access_memo_has(memo, &access, 1, 0) == (length <= UINT16_MAX));
         }
     }
     access_memo_free(memo);
@@ -190,6 +222,7 @@ int main(void)
     tcase_add_test(tests, asked_once);
     tcase_add_test(tests, other_answers_are_asked_for);
     tcase_add_test(tests, plugins_that_did_not_say_so);
+    tcase_add_test(tests, kept_answers_have_their_time);
     tcase_add_test(tests, required_ones_are_asked);
     tcase_add_test(tests, rules_change);
     tcase_add_test(tests, rules_change_while_it_answers);
