@@ -136,6 +136,17 @@ def test_accesses_are_kept(backend, start, login):  # noqa: F811
     assert len(backend.on("/acl")) == 2
 
 
+def test_usual_topics_are_asked_about_once(backend, start, login):  # noqa: F811
+    broker = start(cache={"allow": "1h"})
+    clients = [login(broker) for _ in range(5)]
+    for _ in range(4):
+        for one in clients:
+            for index in range(10):
+                one.send_publish(f"c/{one.client_id}/{index}", "x")
+            one.ping()
+    assert len(backend.on("/acl")) == 50
+
+
 def test_the_least_recently_used_go_first(backend, start, login):  # noqa: F811
     broker = start("user", cache={"allow": "1h", "entries": 2 * WORKERS})
     for id in range(40 * WORKERS):
