@@ -21,24 +21,28 @@ static struct counter counters[COUNTERS];
 static _Atomic uint32_t threads_counted;
 static _Thread_local uint32_t counter_of_thread; ///< 1 + index, 0: none yet
 
-static void add(_Atomic uint64_t *value, uint64_t difference, bool shared)
-{
-    if (shared)
-        atomic_fetch_add_explicit(value, difference, memory_order_relaxed);
-    else
-        atomic_store_explicit(value, atomic_load_explicit(value, memory_order_relaxed) + difference,
-                              memory_order_relaxed);
-}
-
-static void alive_add(uint64_t messages, uint64_t bytes)
+static struct counter *own_counter(void)
 {
     if (counter_of_thread == 0) {
         uint32_t thread = atomic_fetch_add_explicit(&threads_counted, 1, memory_order_relaxed);
         counter_of_thread = 1 + (thread < COUNTER_SHARED ? thread : COUNTER_SHARED);
     }
-    uint32_t index = counter_of_thread - 1;
-    add(&counters[index].messages, messages, index == COUNTER_SHARED);
-    add(&counters[index].bytes, bytes, index == COUNTER_SHARED);
+    return &counters[counter_of_thread - 1];
+}
+
+static void alive_add(uint64_t messages, uint64_t bytes)
+{
+    struct counter *own = own_counter();
+    if (own == &counters[COUNTER_SHARED]) {
+        atomic_fetch_add_explicit(&own->messages, messages, memory_order_relaxed);
+        atomic_fetch_add_explicit(&own->bytes, bytes, memory_order_relaxed);
+        return;
+    }
+    atomic_store_explicit(&own->messages,
+                          atomic_load_explicit(&own->messages, memory_order_relaxed) + messages,
+                          memory_order_relaxed);
+    atomic_store_explicit(&own->bytes, atomic_load_explicit(&own->bytes, memory_order_relaxed) + bytes,
+                          memory_order_relaxed);
 }
 
 uint64_t message_count_alive(void)
