@@ -12,6 +12,7 @@ const SECONDS = 20;
 const root = resolve(import.meta.dirname ?? new URL(".", import.meta.url).pathname, "../..");
 
 export const executable = resolve(root, process.env.NOCTULE_BIN ?? "build/noctule");
+export const plugins = resolve(root, process.env.NOCTULE_PLUGIN_PATH ?? "build/plugins");
 
 export async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");
@@ -49,8 +50,7 @@ export async function startBroker(folder, configuration, environment = {}) {
   const child = spawn(executable, ["run", "-c", file], {
     cwd: folder,
     stdio: ["ignore", output, output],
-    env: { ...process.env, NOCTULE_PLUGIN_PATH: resolve(root, process.env.NOCTULE_PLUGIN_PATH ?? "build/plugins"),
-      ...environment },
+    env: { ...process.env, NOCTULE_PLUGIN_PATH: plugins, ...environment },
   });
   const log = () => readFileSync(logFile, "utf8");
   await until("the broker is ready", () => {
