@@ -31,6 +31,7 @@ class Client:
     def __init__(self, address, version=V5, client_id=""):
         self.address, self.version, self.client_id = address, version, client_id
         self.socket = None
+        self.prologue = b""  # sent before all else, such as the header of a proxy
         self.tls, self.server_name, self.session = None, None, None  # an ssl.SSLContext, and what it is to expect
         self.buffer = bytearray()
         self.pending = []
@@ -55,9 +56,11 @@ class Client:
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(DEADLINE)
             self.socket.connect(self.address)
-            return self
-        self.socket = socket.create_connection(self.address, timeout=DEADLINE)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        else:
+            self.socket = socket.create_connection(self.address, timeout=DEADLINE)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.prologue:
+            self.socket.sendall(self.prologue)
         if self.tls:
             self.socket = self.tls.wrap_socket(self.socket, server_hostname=self.server_name, session=self.session)
         return self

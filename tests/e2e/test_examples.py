@@ -12,6 +12,7 @@ import certificates
 from broker import HOST, ROOT, free_port, passwords
 from mqtt_raw import Client
 from test_proxy_protocol import v1, v2
+from websocket_raw import WebSocketClient
 
 EXAMPLES = sorted(path.stem for path in (ROOT / "config" / "examples").glob("*.yaml"))
 USERS = passwords(ann="secret", rw="readwrite", ro="readonly", wo="writeonly")
@@ -84,38 +85,27 @@ class Made:
     def start(self, start_broker):
         return start_broker(self.text, folder=self.folder)
 
-    def client_of(self, listener, **options):
-        return ExampleClient(self, listener, **options)
+    def client_of(self, listener, with_certificate=True, verify=False):
+        """One that comes as its listener wants it: through a proxy, with TLS, with a certificate, over WebSocket."""
+        bind = listener["bind"]
+        address = bind[5:] if bind.startswith("unix:") else (HOST, int(bind.rsplit(":", 1)[1]))
+        is_web = listener.get("transport", "tcp") == "websocket"
+        request = {"path": listener["path"]} if "path" in listener else {}
+        client = WebSocketClient(address, **request) if is_web else Client(address)
+        client.client_id = f"example-{listener['name']}"
+        client.prologue = {"v1": v1(), "v2": v2(), "any": v1()}.get(listener.get("proxy_protocol"), b"")
+        if "tls" in listener:
+            client.tls, client.server_name = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), certificates.NAME
+            if verify:
+                client.tls.load_verify_locations(cadata=certificates.pem(self.authority.certificate).decode())
+            else:
+                client.tls.check_hostname, client.tls.verify_mode = False, ssl.CERT_NONE
+            if with_certificate:
+                client.tls.load_cert_chain(self.folder / "client.pem")
+        return client
 
     def listener(self, name):
         return next(one for one in self.config["listeners"] if one["name"] == name)
-
-
-class ExampleClient(Client):
-    """Comes as its listener wants it: through a proxy, with TLS, with a certificate."""
-
-    def __init__(self, made, listener, with_certificate=True, verify=False):
-        bind = listener["bind"]
-        address = bind[5:] if bind.startswith("unix:") else (HOST, int(bind.rsplit(":", 1)[1]))
-        super().__init__(address, client_id=f"example-{listener['name']}")
-        self.header = {"v1": v1(), "v2": v2(), "any": v1()}.get(listener.get("proxy_protocol", "off"), b"")
-        self.context = None
-        if "tls" in listener:
-            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            if verify:
-                self.context.load_verify_locations(cadata=certificates.pem(made.authority.certificate).decode())
-            else:
-                self.context.check_hostname, self.context.verify_mode = False, ssl.CERT_NONE
-            if with_certificate:
-                self.context.load_cert_chain(made.folder / "client.pem")
-
-    def open(self):
-        super().open()
-        if self.header:
-            self.send(self.header)
-        if self.context:
-            self.socket = self.context.wrap_socket(self.socket, server_hostname=certificates.NAME)
-        return self
 
 
 @pytest.fixture
@@ -134,8 +124,6 @@ def test_every_example_starts_and_takes_clients(example, name):
     made, broker = example(name)
     assert not re.search(r" error ", broker.log()), broker.log()
     for listener in made.config["listeners"]:
-        if listener.get("transport", "tcp") != "tcp":
-            continue
         with made.client_of(listener) as client:
             client.connect(reason=REFUSED.get(name, 0), username="ann", password=b"secret")
 
@@ -150,15 +138,15 @@ def reason_of(client, **options):
 def test_all_listeners_has_those_of_the_public_test_server():
     text = (ROOT / "config" / "examples" / "all-listeners.yaml").read_text()
     ports = {int(port) for port in re.findall(r"bind: .*:(\d+)", text)}
-    assert ports >= {1883, 1884, 8883, 8884, 8885, 8886, 8887}
+    assert ports == {1883, 1884, 8883, 8884, 8885, 8886, 8887, 8080, 8081, 8090, 8091}
 
 
 def test_all_listeners_one_by_one(example):
     made, broker = example("all-listeners")
     rw = {"username": "rw", "password": b"readwrite"}
-    for name in ("plain", "tls", "tls-public"):
+    for name in ("plain", "tls", "tls-public", "web", "web-tls"):
         assert reason_of(made.client_of(made.listener(name), with_certificate=False)) == 0
-    for name in ("plain-users", "tls-users"):
+    for name in ("plain-users", "tls-users", "web-users", "web-tls-users"):
         listener = made.listener(name)
         assert reason_of(made.client_of(listener)) == 0x87
         assert reason_of(made.client_of(listener), username="rw", password=b"wrong") == 0x86
@@ -179,7 +167,7 @@ def test_behind_a_proxy_by_certificate(example):
     made, broker = example("behind-a-proxy")
     listener = made.listener("terminated")
     client = made.client_of(listener)
-    client.header = v2(tlvs=b"\x20\0\x0b\3\0\0\0\0\x22\0\3ann")
+    client.prologue = v2(tlvs=b"\x20\0\x0b\3\0\0\0\0\x22\0\3ann")
     with client:
         client.connect()
         line = broker.wait_log(r"client connected .*").group()

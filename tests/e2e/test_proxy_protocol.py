@@ -15,6 +15,7 @@ import certificates
 from broker import HOST, base_config, free_port, passwords
 from mqtt_raw import DEADLINE, Client
 from plugins import chain, wait_lines
+from websocket_raw import WebSocketClient
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 CLOSED = r".*connection closed by the broker.*"
@@ -47,12 +48,7 @@ class Proxied(Client):
 
     def __init__(self, address, header, client_id="behind", **options):
         super().__init__(address, client_id=client_id, **options)
-        self.header = header
-
-    def open(self):
-        super().open()
-        self.send(self.header)
-        return self
+        self.prologue = header
 
 
 def proxied(start_broker, version="any", proxy_from=(HOST, "127.0.0.1"), plugins=("peer",), limits=None, keys=None,
@@ -281,12 +277,7 @@ def behind_tls(start_broker, house):
 class ProxiedTls(Proxied):
     def __init__(self, address, header, context, **options):
         super().__init__(address, header, **options)
-        self.context = context
-
-    def open(self):
-        super().open()
-        self.socket = self.context.wrap_socket(self.socket, server_hostname=certificates.NAME)
-        return self
+        self.tls, self.server_name = context, certificates.NAME
 
 
 def test_header_before_tls(behind_tls, house):
@@ -304,6 +295,21 @@ def test_header_before_tls(behind_tls, house):
         line = broker.wait_log(r"client connected .*", since=since).group()
         assert "address=192.0.2.8:51234" in line and "user=ann" in line
         assert "client behind over tls," in broker.log(since)
+
+
+def test_all_layers_at_once(start_broker, house):
+    listener = {"name": "l", "bind": "@default@", "proxy_protocol": "v2", "proxy_from": [HOST, "127.0.0.1"],
+                "transport": "websocket", "tls": house.tls()}
+    broker = start_broker(chain("peer", listeners=[listener]))
+    with WebSocketClient(broker.address, client_id="behind") as client:
+        client.prologue = v2()
+        client.tls, client.server_name = ssl.create_default_context(cafile=house.path("ca.pem")), certificates.NAME
+        client.connect()
+        client.subscribe("a")
+        client.publish("a", b"x" * 100000, qos=1)
+        client.expect_message("a", b"x" * 100000)
+        wait_lines(broker, r"client behind from 192\.0\.2\.7:51234", 1)
+        wait_lines(broker, r"client behind over wss,", 1)
 
 
 def test_what_is_wrong_below_tls_and_in_it(behind_tls):
