@@ -127,6 +127,19 @@ void listeners_read(struct settings *settings, struct config_node *root, struct 
     }
 }
 
+// Whether TLS alone logs clients in.
+static bool names_suffice(const struct listener_settings *listener)
+{
+    return listener->tls && listener->tls->certificate_suffices;
+}
+
+// Whether TLS turns strangers away.
+static bool knows_its_clients(const struct listener_settings *listener)
+{
+    const struct settings_tls *tls = listener->tls;
+    return tls && (tls->client_certificate == SETTINGS_CLIENT_REQUIRE || tls->certificate_count == 0);
+}
+
 void listeners_warn(const struct settings *settings, struct diagnostics *diagnostics)
 {
     for (size_t i = 0; i < settings->listener_count; i++) {
@@ -134,7 +147,7 @@ void listeners_warn(const struct settings *settings, struct diagnostics *diagnos
         listener_warn_proxy(listener, diagnostics);
         if (listener->chain_count > 0)
             continue;
-        if (!listener->allow_anonymous)
+        if (!listener->allow_anonymous && !names_suffice(listener))
             diagnostics_warning(diagnostics, listener->place,
                                 "the listener `%s` is of no use: without a plugin and without "
                                 "`allow_anonymous` nobody can connect",
@@ -144,7 +157,7 @@ void listeners_warn(const struct settings *settings, struct diagnostics *diagnos
                                 "the listener `%s` is of no use: without a plugin, `default_access: deny` "
                                 "refuses every publish and every subscription",
                                 listener->name);
-        else if (!listener_is_local(listener))
+        else if (!listener_is_local(listener) && !knows_its_clients(listener))
             diagnostics_warning(diagnostics, listener->place,
                                 "the listener `%s` is open to anyone who reaches %s: it has no plugin, and "
                                 "`allow_anonymous` and `default_access: allow` let everything pass",

@@ -37,7 +37,7 @@ static void read_certificates(struct settings *settings, struct settings_tls *tl
     config_list(map, "certificates", &list, diagnostics);
     size_t count = (list ? list->count : 0) + 1;
     tls->certificates = config_alloc(settings->tree, count * sizeof *tls->certificates);
-    if (own || (!list && !tls->psk_file && !tls->psk_plugins)) {
+    if (own || (!(list && list->items) && !tls->psk_file && !tls->psk_plugins)) {
         read_certificate(&tls->certificates[tls->certificate_count++], map, diagnostics);
     } else {
         static const char *const lonely[] = {"key", "ocsp_response"};

@@ -52,7 +52,8 @@ def refused(broker, pattern, since):
 def running(house, tmp_path_factory):
     """A broker with a listener for TLS and one without, for all tests of this module."""
     from broker import new_broker
-    one = new_broker(tmp_path_factory.mktemp("tls"), config(listener(house.tls()), {"name": "plain", "bind": "@plain@"}))
+    one = new_broker(tmp_path_factory.mktemp("tls"), config(listener(house.tls()), {"name": "plain", "bind": "@plain@"},
+                                                             limits={"connect_timeout": "60s"}))
     one.start()
     yield one
     one.stop()
