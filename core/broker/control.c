@@ -15,7 +15,7 @@
 #include "core/base/memory.h"
 #include "core/broker/control_state.h"
 
-enum { READ_SIZE = 16 * 1024, TICK_MS = 1000, BACKLOG = 8 };
+enum { READ_SIZE = 16 * 1024, TICK_MS = 1000, BACKLOG = 8, ACCEPT_PAUSE_MS = 200 };
 
 /* ---- the socket ---- */
 
@@ -249,8 +249,12 @@ static bool is_allowed(int fd)
 static void accept_one(struct control *control)
 {
     int fd = accept4(control->listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0)
+    if (fd < 0) {
+        // Without descriptors it would be told of the same connection again and again.
+        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+            control->accepts_at_ms = clock_monotonic_ms() + ACCEPT_PAUSE_MS;
         return;
+    }
     unsigned place = 0;
     while (place < CONTROL_SESSIONS_MAX && control->sessions[place])
         place++;
@@ -417,7 +421,8 @@ static bool wait_for_events(struct control *control, struct pollfd *polled, stru
 {
     nfds_t count = 2;
     polled[0] = (struct pollfd){.fd = control->wake, .events = POLLIN};
-    polled[1] = (struct pollfd){.fd = control->listening, .events = POLLIN};
+    bool accepts = clock_monotonic_ms() >= control->accepts_at_ms;
+    polled[1] = (struct pollfd){.fd = control->listening, .events = accepts ? POLLIN : 0};
     for (unsigned i = 0; i < CONTROL_SESSIONS_MAX; i++) {
         struct control_session *session = control->sessions[i];
         if (!session)
@@ -428,7 +433,7 @@ static bool wait_for_events(struct control *control, struct pollfd *polled, stru
         polled[count++] = (struct pollfd){.fd = session->fd, .events = events};
     }
     whose[count] = NULL;
-    poll(polled, count, TICK_MS);
+    poll(polled, count, accepts ? TICK_MS : ACCEPT_PAUSE_MS);
     pthread_mutex_lock(&control->lock);
     bool stopping = control->stopping;
     pthread_mutex_unlock(&control->lock);

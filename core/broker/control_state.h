@@ -94,6 +94,7 @@ struct control {
     // The control thread only.
     struct control_session *sessions[CONTROL_SESSIONS_MAX];
     uint64_t last_number;
+    uint64_t accepts_at_ms;                                  ///< not before
     struct control_sample samples[CONTROL_RATE_SECONDS + 1]; ///< the newest first
     unsigned sample_count;
     // Any thread, under `lock`.

@@ -402,3 +402,30 @@ def test_sighup_and_command_at_once(control):
         one.send({"noctule": 1, "command": "reload"})
     assert all(one.answer()[1]["ok"] for one in many)
     assert "reloaded" in broker.reload()
+
+
+def test_without_descriptors_it_does_not_spin(control, client):
+    broker = control(base_config(limits={"connect_timeout": "60s"}), descriptors=80)
+    # Clients take all of them; who asks has to wait, and the broker stays idle.
+    many = [client(to=broker) for _ in range(80)]
+    for one in many:
+        one.open()
+    broker.wait_log("cannot accept connections")
+    waiting = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+    for one in waiting:
+        one.connect(str(broker.socket))
+        one.sendall(b'{"noctule":1,"command":"status"}\n')
+
+    def used():
+        fields = pathlib.Path(f"/proc/{broker.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    before = used()
+    time.sleep(1)
+    assert used() - before < 0.2 * TIME_SCALE
+    for one in many:
+        one.drop()
+    for one in waiting:
+        one.settimeout(DEADLINE)
+        assert json.loads(one.makefile().readline())["ok"]
+        one.close()
