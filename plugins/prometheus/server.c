@@ -152,7 +152,7 @@ static struct bufferevent *connection_new(struct event_base *base, void *argumen
     struct connection *oldest = server->oldest;
     while (oldest && oldest->shut)
         oldest = oldest->newer;
-    if (server->connections >= CONNECTIONS_MOST)
+    if (oldest && server->connections >= CONNECTIONS_MOST)
         connection_shut(server, oldest);
     struct connection *connection = calloc(1, sizeof(*connection));
     struct bufferevent *stream = connection ? bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE) : NULL;
