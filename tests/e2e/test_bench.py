@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pathlib
 import resource
 import shutil
 import signal
@@ -357,3 +358,40 @@ def test_no_websocket_there():
     with odd_server(says(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")) as (host, port):
         done = run_command("bench", "connect", "--json", "--url", f"ws://{host}:{port}/mqtt", "--clients", 1)
     assert "refused: HTTP/1.1 404 Not Found" in result(done, 3)["problem"]
+
+
+# ---------------------------------------------------------------------------------------------------- ./dev bench
+
+
+DRIVER = pathlib.Path(__file__).parents[1] / "bench" / "run"
+
+
+def drive(*arguments):
+    return subprocess.run([DRIVER, *map(str, arguments)], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                          env=environment(NOCTULE_BIN=str(EXECUTABLE)))
+
+
+def test_rows_are_listed():
+    done = drive("-l")
+    assert done.returncode == 0
+    for name in ("pairs0", "conn", "latency1", "slow-backend"):
+        assert name in done.stdout
+
+
+def test_rows_that_are_not_there():
+    done = drive("nothing")
+    assert done.returncode == 1 and "no row or group 'nothing'" in done.stderr
+    assert drive("pairs0", "--against", "x").returncode == 1
+
+
+@pytest.mark.skipif(TIME_SCALE > 1, reason="figures of a build with sanitizers mean nothing")
+def test_a_row_beside_mosquitto(mosquitto, tmp_path):
+    done = drive("-r", 1, "-d", 0.1, "--tries", 1, "-o", tmp_path / "raw", "pairs0,retain0")
+    assert done.returncode == 0, done.stderr
+    lines = {tuple(line.split()[:2]): line.split() for line in done.stdout.splitlines() if line.startswith(("pairs0", "ret"))}
+    for row in (("pairs0", "CPU"), ("retain0", "CPU"), ("retain0", "bytes/retained")):
+        figures = lines[row][3:5] if row[1] == "CPU" else lines[row][2:4]
+        assert all(float(figure) > 0 for figure in figures), done.stdout
+    raw = [json.loads(line) for line in (tmp_path / "raw").read_text().splitlines()]
+    assert len(raw) == 4 and all(one["result"]["ok"] for one in raw)
+    assert {one["name"] for one in raw} == {"mosquitto", "noctule"}
