@@ -10,6 +10,7 @@ from broker import WORKERS, passwords
 from http_backend import Answer, BROKEN, NO, OK, YES
 from mqtt_codec import V5
 from mqtt_raw import Client, DEADLINE, TIME_SCALE
+from scrape import scrape, wait_served
 from test_http_auth import BAD_LOGIN, NOT_AUTHORIZED, asking, backend, login, start  # noqa: F401: fixtures
 
 pytestmark = pytest.mark.reference_differs
@@ -446,3 +447,32 @@ def test_the_broker_stops_while_requests_are_under_way(backend, start):  # noqa:
     broker.stop()
     for one in clients:
         one.drop()
+
+
+# ---------------------------------------------------------------------------------------------- metrics
+
+
+def test_what_is_counted(backend, start_broker, login):  # noqa: F811
+    config = asking(backend, "user", "superuser", "acl", cache={"allow": "1h"}, breaker={"failures": 2, "probe": "1h"})
+    config["plugins"].append({"name": "prometheus", "config": {"bind": "@metrics@"}})
+    broker = start_broker(config)
+    wait_served(broker)
+    one = login(broker, id="a")
+    one.publish("t", qos=1)
+    one.publish("t", qos=1)
+    login(broker, id="b").drop()
+    login(broker, id="b").drop()
+    backend["/user"] = BROKEN
+    for id in ("c", "d", "e"):
+        login(broker, id=id, reason=NOT_AUTHORIZED)
+    found = scrape(broker)
+
+    def value(name):
+        return found[f'noctule_plugin_{name}{{plugin="http-auth"}}']
+
+    counted = {"requests_user_total": 4, "requests_superuser_total": 1, "requests_acl_total": 1, "cache_hits_total": 1,
+               "cache_entries": 4, "errors_status_total": 2, "errors_timeout_total": 0, "breakers_open": 1,
+               "breaker_opened_total": 1, "refused_breaker_total": 1, "in_flight": 0, "waiting": 0,
+               "request_duration_seconds_count": 6, "verdicts_reused_total": 1}
+    assert {name: value(name) for name in counted} == counted
+    assert value("cache_bytes") > 0 and value("connections_opened_total") >= 1
