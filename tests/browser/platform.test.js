@@ -97,6 +97,8 @@ test("what nobody gets by", async () => {
 
 test("sign up, log in, see a message arrive, be cut off when revoked", async () => {
   const { page } = browser;
+  const violations = [];
+  page.on("console", (message) => /Content Security Policy/.test(message.text()) && violations.push(message.text()));
   const fill = async (button) => {
     await page.fill("[name=name]", "ann");
     await page.fill("[name=password]", "correct horse");
@@ -117,6 +119,7 @@ test("sign up, log in, see a message arrive, be cut off when revoked", async () 
 
   await page.reload();
   await connected();
+  assert.deepEqual(violations, []);
 
   const boss = await signUp("boss");
   assert.equal((await post("/api/users/ann/revoke", {}, boss)).status, 204);

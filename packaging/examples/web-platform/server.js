@@ -106,7 +106,9 @@ export function startPlatform(options) {
   const brokerUrl = `ws://127.0.0.1:${options.brokerPort}/mqtt`;
   app.disable("x-powered-by");
   app.use((_request, answer, next) => {
-    answer.set({ "Content-Security-Policy": `default-src 'self'; connect-src 'self' ${new URL(brokerUrl).origin}`,
+    // MQTT.js has its timers in a worker made of a blob, where they go on while the tab is hidden.
+    answer.set({ "Content-Security-Policy":
+      `default-src 'self'; worker-src blob:; connect-src 'self' ${new URL(brokerUrl).origin}`,
       "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer" });
     next();
   });
