@@ -99,14 +99,19 @@ static int bio_read(BIO *bio, char *buffer, size_t size, size_t *length)
 {
     struct tls_layer *layer = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
-    // During the handshake the layer fills, when it has looked at what came.
-    if (tls_bytes_length(&layer->in) == 0 &&
-        (layer->ended || layer->phase != TLS_OPEN || tls_fill(layer) <= 0)) {
+    bool open = layer->phase == TLS_OPEN;
+    // During the handshake the layer fills, and hands in what it has looked at.
+    size_t most = open ? size : layer->for_ssl;
+    if (open && tls_bytes_length(&layer->in) == 0 && !layer->ended)
+        tls_fill(layer);
+    if (most == 0 || tls_bytes_length(&layer->in) == 0) {
         if (!layer->ended && layer->below_error == 0)
             BIO_set_retry_read(bio);
         return 0;
     }
-    *length = tls_bytes_take(&layer->in, buffer, size);
+    *length = tls_bytes_take(&layer->in, buffer, most < size ? most : size);
+    if (!open)
+        layer->for_ssl -= *length;
     return 1;
 }
 

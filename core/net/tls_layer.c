@@ -122,14 +122,16 @@ static bool finish(struct tls_layer *layer)
 
 // A handshake goes on with whole records: then it does not matter to it how they come in. One that is longer
 // than any may be is OpenSSL's to refuse.
-static bool has_record(const struct tls_layer *layer)
+static size_t whole_record(const struct tls_layer *layer)
 {
     const uint8_t *bytes = tls_bytes_front(&layer->in);
     size_t length = tls_bytes_length(&layer->in);
     if (length < SSL3_RT_HEADER_LENGTH)
-        return false;
+        return 0;
     size_t record = (size_t)bytes[3] << 8 | bytes[4];
-    return length - SSL3_RT_HEADER_LENGTH >= record || record > SSL3_RT_MAX_ENCRYPTED_LENGTH;
+    if (record > SSL3_RT_MAX_ENCRYPTED_LENGTH)
+        return length;
+    return length - SSL3_RT_HEADER_LENGTH >= record ? SSL3_RT_HEADER_LENGTH + record : 0;
 }
 
 // 1: done. 0: the peer has left before it said anything. -1 with errno.
@@ -148,7 +150,9 @@ static int handshake(struct tls_layer *layer)
             return fail(layer);
     }
     for (;;) {
-        if (!has_record(layer) && !layer->ended) {
+        // One at a time: OpenSSL would take a part of the next one as well, and what is left be no record.
+        layer->for_ssl = layer->ended ? tls_bytes_length(&layer->in) : whole_record(layer);
+        if (layer->for_ssl == 0 && !layer->ended) {
             if (tls_fill(layer) < 0)
                 return errno == EAGAIN || errno == EINTR ? -1 : fail(layer);
             continue;

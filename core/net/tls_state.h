@@ -97,6 +97,7 @@ struct tls_layer {
     struct stream *stream; ///< during a call
     struct tls_bytes in;   ///< as they came from below
     struct tls_bytes out;  ///< not yet taken by the layer below
+    size_t for_ssl;        ///< bytes of `in` that OpenSSL may take during the handshake
     struct tls_peer *peer;
     struct tls_asked *asked; ///< about a PSK; NULL: nobody was
     tls_ask_key_fn *ask;

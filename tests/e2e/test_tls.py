@@ -111,6 +111,42 @@ def test_bytes_one_by_one(running, house, client):
         assert step(session.read, 100) == b"\x20\x02\x00\x00"
 
 
+@pytest.mark.parametrize("version", (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3))
+def test_cut_anywhere(running, house, version):
+    """The client's second flight, and CONNECT behind it, in two parts at every place."""
+
+    def exchange(cut):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        session = context(house, version=version).wrap_bio(incoming, outgoing, server_hostname=certificates.NAME)
+        with socket.create_connection(running.addresses["tls"], DEADLINE) as raw:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            flights, answer = 0, b""
+            while len(answer) < 4:
+                try:
+                    if flights < 2 or version == ssl.TLSVersion.TLSv1_2:
+                        session.do_handshake()
+                        session.write(wire.make_connect(4, client_id="cut"))
+                        flights = 9
+                    answer += session.read(100)
+                except ssl.SSLWantReadError:
+                    pass
+                data = outgoing.read()
+                flights += 1
+                if data and flights > 1:
+                    raw.sendall(data[:cut])
+                    time.sleep(0.002)
+                    data = data[cut:]
+                raw.sendall(data)
+                if len(answer) < 4:
+                    came = raw.recv(65536)
+                    assert came, "the end"
+                    incoming.write(came)
+            assert answer == b"\x20\x02\x00\x00"
+
+    for cut in range(1, 130, 1 if TIME_SCALE == 1 else 11):
+        exchange(cut)
+
+
 @pytest.mark.parametrize("version", ("tlsv1.2", "tlsv1.3"))
 def test_mosquitto_clients(running, house, tool, topic, version):
     target = ("-h", running.addresses["tls"][0], "-p", str(running.addresses["tls"][1]), "--cafile",
