@@ -237,8 +237,10 @@ def test_the_same_question_is_asked_once(backend, start, login):  # noqa: F811
     assert len(backend.on("/acl")) == 5
 
 
-def test_the_line_is_bounded(backend, start):  # noqa: F811
-    broker = start("user", connections=2, waiting=3, timeout="5s")
+def test_the_line_is_bounded(backend, start_broker):  # noqa: F811
+    config = asking(backend, "user", connections=2, waiting=3, timeout="60s")
+    config["plugins"][0]["timeout"] = "60s"
+    broker = start_broker(config)
     backend["/user"] = Answer(delay=0.5 * TIME_SCALE)
     clients = many(broker, 40)
     try:
