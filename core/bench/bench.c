@@ -57,6 +57,7 @@ static void check_delivery(struct bench *bench)
     const struct ledger *ledger = &bench->ledger;
     uint64_t expected = bench->sent * bench->fan;
     uint64_t lost = expected > ledger->delivered ? expected - ledger->delivered : 0;
+    uint64_t refused = bench->refused + bench->wrong_acks;
     uint64_t unacknowledged = bench->options->qos > 0 ? bench->sent - bench->acknowledged : 0;
     if (bench->stop || bench->options->allow_loss ||
         lost + ledger->duplicates + ledger->reordered + ledger->misrouted + ledger->wrong_size +
@@ -70,7 +71,7 @@ static void check_delivery(struct bench *bench)
                (unsigned long long)lost, (unsigned long long)expected, (unsigned long long)ledger->duplicates,
                (unsigned long long)ledger->reordered, (unsigned long long)ledger->misrouted,
                (unsigned long long)ledger->wrong_size, (unsigned long long)unacknowledged,
-               (unsigned long long)(bench->refused + bench->wrong_acks));
+               (unsigned long long)refused);
 }
 
 static void interrupted(int signal)

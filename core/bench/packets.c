@@ -238,7 +238,7 @@ static bool publish(struct bench *bench, struct connection *connection, const st
     if (at + (qos > 0 ? 2 : 0) > frame->length)
         return false;
     if (qos > 0) {
-        answer(bench, (qos == 1 ? MQTT_PUBACK : MQTT_PUBREC) << 4, number_at(frame->body + at));
+        answer(bench, (uint8_t)((qos == 1 ? MQTT_PUBACK : MQTT_PUBREC) << 4), number_at(frame->body + at));
         at += 2;
     }
     if (bench->options->version == MQTT_V5 &&

@@ -10,6 +10,8 @@
 #include "core/base/memory.h"
 #include "core/base/str.h"
 
+enum { UNIX_PATH = sizeof(((struct sockaddr_un *)0)->sun_path) };
+
 struct scheme {
     const char *prefix;
     bool tls;
@@ -34,9 +36,8 @@ static bool unix_parse(const char *path, struct bench_target *target, char **pro
 {
     if (strncmp(path, "//", 2) == 0) // unix:///run/x as well as unix:/run/x
         path += 2;
-    struct sockaddr_un *address = (struct sockaddr_un *)&target->address;
-    if (*path == '\0' || strlen(path) >= sizeof address->sun_path) {
-        *problem = str_format("a unix socket's path has 1 to %zu bytes", sizeof address->sun_path - 1);
+    if (*path == '\0' || strlen(path) >= UNIX_PATH) {
+        *problem = str_format("a unix socket's path has 1 to %d bytes", UNIX_PATH - 1);
         return false;
     }
     target->path = str_format("%s", path);
@@ -132,9 +133,9 @@ bool bench_target_resolve(struct bench_target *target, char **problem)
     char port[8];
     snprintf(port, sizeof port, "%u", target->port);
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    struct addrinfo *found;
+    struct addrinfo *found = NULL;
     int code = getaddrinfo(target->host, port, &hints, &found);
-    if (code != 0) {
+    if (code != 0 || !found) {
         *problem =
             str_format("%s: %s", target->host, code == EAI_SYSTEM ? strerror(errno) : gai_strerror(code));
         return false;

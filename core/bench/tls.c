@@ -106,20 +106,20 @@ bool bench_tls_start(struct bench *bench, struct connection *connection)
 static ssize_t tls_failed(struct bench *bench, struct connection *connection, int result)
 {
     int error = SSL_get_error(connection->ssl, result);
+    int system_error = errno;
     long verified = SSL_get_verify_result(connection->ssl);
+    bool cut_off =
+        error == SSL_ERROR_SSL && ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
     if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
         return 0;
     if (verified != X509_V_OK && !bench->options->insecure)
         bench_connection_fail(bench, connection, "the broker's certificate: %s",
                               X509_verify_cert_error_string(verified));
-    else if (error == SSL_ERROR_ZERO_RETURN || (error == SSL_ERROR_SYSCALL && errno == 0))
-        bench_connection_fail(bench, connection, "the broker closed the connection");
-    else if (error == SSL_ERROR_SYSCALL)
-        bench_connection_fail(bench, connection, "TLS: %s", strerror(errno));
-    else if (ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+    else if (cut_off || error == SSL_ERROR_ZERO_RETURN || (error == SSL_ERROR_SYSCALL && system_error == 0))
         bench_connection_fail(bench, connection, "the broker closed the connection");
     else
-        bench_connection_fail(bench, connection, "TLS: %s", tls_words());
+        bench_connection_fail(bench, connection, "TLS: %s",
+                              error == SSL_ERROR_SYSCALL ? strerror(system_error) : tls_words());
     return -1;
 }
 
