@@ -109,6 +109,7 @@ void listener_tls_read(struct settings *settings, struct listener_settings *list
     listener->tls = tls;
     tls->place = node->place;
     tls->session_tickets = true;
+    tls->compact = true;
     config_path(node, "psk_file", &tls->psk_file, diagnostics);
     config_bool(node, "psk_plugins", &tls->psk_plugins, diagnostics);
     config_string(node, "psk_hint", &tls->psk_hint, diagnostics);
@@ -123,5 +124,6 @@ void listener_tls_read(struct settings *settings, struct listener_settings *list
     config_string(node, "ciphers", &tls->ciphers, diagnostics);
     config_string(node, "ciphersuites", &tls->ciphersuites, diagnostics);
     config_bool(node, "session_tickets", &tls->session_tickets, diagnostics);
+    config_bool(node, "compact", &tls->compact, diagnostics);
     config_bool(node, "watch", &tls->watch, diagnostics);
 }

@@ -83,6 +83,7 @@ struct settings_tls {
     const char *ciphers;
     const char *ciphersuites;
     bool session_tickets;
+    bool compact; ///< TLS 1.3: keeps keys only once a handshake is over
     const char *psk_file;
     bool psk_plugins; ///< the chain is asked for keys
     const char *psk_hint;

@@ -143,6 +143,7 @@ struct tls_context *tls_load(const struct listener_settings *wanted, bool strict
         .ciphersuites = tls->ciphersuites,
         .protocol = wanted->websocket ? "http/1.1" : "mqtt", // a browser speaks HTTP first
         .session_tickets = tls->session_tickets,
+        .compact = tls->compact,
         .psk_file = tls->psk_file,
         .psk_hint = tls->psk_hint,
         .psk_asked = tls->psk_plugins,

@@ -42,6 +42,7 @@ struct tls_options {
     const char *ciphersuites; ///< of TLS 1.3
     const char *protocol;     ///< chosen with ALPN when a client offers it
     bool session_tickets;
+    bool compact; ///< TLS 1.3: see tls_records.h; false: OpenSSL makes and reads records throughout
     const char *psk_file;
     const char *psk_hint;
     bool strict;    ///< what has expired is an error, not a warning

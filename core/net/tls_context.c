@@ -107,7 +107,8 @@ static void set_up(SSL_CTX *ssl, const struct tls_context *context, const struct
                                  SSL_OP_PRIORITIZE_CHACHA | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_dh_auto(ssl, 1);
-    tls_secrets_watch(ssl);
+    if (options->compact)
+        tls_secrets_watch(ssl);
     // Sessions live in tickets that clients keep, not in the broker's memory. One for each connection will
     // do.
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
@@ -295,8 +296,12 @@ static void note_text(struct tls_load *load, const char *text)
 static void note_options(struct tls_load *load)
 {
     const struct tls_options *options = load->options;
-    uint32_t numbers[] = {(uint32_t)options->client_certificate, options->accept_expired_crl,
-                          (uint32_t)options->min_version, options->session_tickets, options->psk_asked};
+    uint32_t numbers[] = {(uint32_t)options->client_certificate,
+                          options->accept_expired_crl,
+                          (uint32_t)options->min_version,
+                          options->session_tickets,
+                          options->psk_asked,
+                          options->compact};
     tls_load_note(load, numbers, sizeof numbers);
     note_text(load, options->ciphers);
     note_text(load, options->ciphersuites);
