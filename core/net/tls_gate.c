@@ -67,9 +67,12 @@ static bool admits(struct tls_gate *gate)
     return true;
 }
 
+// Nothing, when it does not wait.
 static void unlink_turn(struct tls_turn *turn)
 {
     struct tls_gate *gate = turn->gate;
+    if (!turn->link)
+        return;
     *turn->link = turn->next;
     if (turn->next)
         turn->next->link = turn->link;
@@ -130,8 +133,7 @@ void tls_gate_leave(struct tls_layer *layer)
     struct tls_gate *gate = turn->gate;
     if (!gate)
         return;
-    if (turn->link)
-        unlink_turn(turn);
+    unlink_turn(turn);
     if (turn->granted) {
         turn->granted = false;
         gate->under_way--;

@@ -159,8 +159,8 @@ static bool find_identity(const struct tls_layer *layer, struct view *identity)
     struct view record = {tls_bytes_front(&layer->in), tls_bytes_length(&layer->in)};
     struct view message;
     size_t type;
-    if (record.length < RECORD_HEADER || record.data[0] != SSL3_RT_HANDSHAKE || !skip(&record, 3) ||
-        !take_vector(&record, 2, &message) || !take_number(&message, 1, &type))
+    if (!record.data || record.length < RECORD_HEADER || record.data[0] != SSL3_RT_HANDSHAKE ||
+        !skip(&record, 3) || !take_vector(&record, 2, &message) || !take_number(&message, 1, &type))
         return false;
     struct view body;
     if (!take_vector(&message, 3, &body))
