@@ -3,10 +3,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "core/base/log.h"
 #include "core/base/memory.h"
 #include "core/plugin/client_state.h"
+
+enum { BELOW_WORKERS = 5 }; // nice levels: a third of a worker's share where both want all of it
 
 /** One question on its way. The entry lives as long as the handle is not answered. */
 struct job {
@@ -64,9 +67,17 @@ static void job_run(struct job *job)
     arena_free(&arena);
 }
 
+// Hashes of passwords take milliseconds each, of a processor that workers may want: they come first. On Linux
+// this is about the calling thread alone.
+static void give_way(void)
+{
+    setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + BELOW_WORKERS);
+}
+
 static void *helper_main(void *argument)
 {
     struct helpers *helpers = argument;
+    give_way();
     pthread_mutex_lock(&helpers->lock);
     for (;;) {
         while (!helpers->first && !helpers->stopping)
