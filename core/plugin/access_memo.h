@@ -11,7 +11,7 @@
 
 /** Topics are kept in places that follow from their bytes, one each: a client that goes through more topics
  * than there are places is asked about again. */
-enum { ACCESS_MEMO_PLACES = 8 };
+enum { ACCESS_MEMO_PLACES = 16 };
 
 struct allowed_access;
 
