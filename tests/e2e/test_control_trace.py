@@ -12,6 +12,7 @@ from broker import EXECUTABLE, RUNNER, environment, passwords, run_command
 from control_support import control  # noqa: F401
 from mqtt_raw import DEADLINE, TIME_SCALE
 from plugins import chain, entry
+from scrape import ENTRY, Moves
 
 pytestmark = pytest.mark.reference_differs
 
@@ -265,19 +266,22 @@ def acl_broker(control):  # noqa: F811
     return control({"workers": 2, "listeners": [{"name": "default", "bind": "@default@"}],
                     "log": {"level": "info", "format": "text"},
                     "plugins": [{"name": "file-auth", "config": {"password_file": "users.passwd"}},
-                                {"name": "acl-file", "config": {"acl_file": "users.acl"}}]},
+                                {"name": "acl-file", "config": {"acl_file": "users.acl"}},
+                                ENTRY]},
                    {"users.passwd": passwords(ann="secret"), "users.acl": ACL})
 
 
 def test_a_denial_leads_to_one_rule(acl_broker, connect):
-    """From the client's reason code through log, trace and explain to one and the same line of the file."""
+    """From the client's reason code through log, metrics, trace and explain to one and the same line of the file."""
     broker = acl_broker
     one = connect(to=broker, id="lamp", username="ann", password="secret")
-    trace = Trace(broker, client_id="lamp")
+    trace, moves = Trace(broker, client_id="lamp"), Moves(broker)
     one.publish("sensors/secret", "x", qos=1, reason=0x87)
     line = broker.wait_log(r"denied.*client=lamp.*access=publish.*topic=sensors/secret.*plugin=(\S+) rule=(.*)")
     plugin, rule = line.group(1), line.group(2).strip('"')
     assert plugin == "acl-file" and "users.acl:3" in rule
+    assert moves.of('denials_total{access="publish"}') == 1
+    assert moves.of(f'plugin_verdicts_total{{plugin="{plugin}",verdict="deny"}}') == 1
     denied = trace.until("denied", access="publish", topic="sensors/secret")
     assert (denied["plugin"], denied["rule"]) == (plugin, rule)
     assert trace.until("sent", packet="PUBACK")["reason_code"] == 0x87
