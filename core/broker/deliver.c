@@ -305,12 +305,10 @@ static void remove_front(struct connection *connection, struct delivery *front)
 {
     struct delivery taken;
     connection->front_known = false;
-    if (connection->front_is_replay) {
+    if (connection->front_is_replay)
         session_next_replay(connection->session, &taken);
-        connection->replaying -= connection->replaying > 0; // some may be older than the connection
-    } else {
+    else
         taken = deliver_take(connection_worker(connection), connection->session);
-    }
     if (trace_on(connection))
         trace_flow(connection, "taken");
     taken.more = front->more;

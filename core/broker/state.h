@@ -119,14 +119,8 @@ struct broker_worker {
     struct connection *throttled;
     struct post rest; ///< wakes them in the next turn, where they only let others have theirs
     bool resting;
-    uint64_t effort;              ///< of routing, since a publisher last rested
-    _Atomic uint64_t arriving;    ///< bytes of the batches on their way here
-    struct gathering *gatherings; ///< see replay.c; served in turns
-    struct gathering **gatherings_last;
-    struct post gather;
-    bool gathering;          ///< `gather` is posted, or runs
-    uint64_t gathered_ms;    ///< when `gathering_left` was full
-    uint32_t gathering_left; ///< levels of topics that may still be looked at in this millisecond
+    uint64_t effort;           ///< of routing, since a publisher last rested
+    _Atomic uint64_t arriving; ///< bytes of the batches on their way here
     struct wheel_timer housekeeping;
     struct trace *traces[8]; ///< TRACES_MAX
     unsigned trace_count;
@@ -166,7 +160,6 @@ enum pause_reason {
     PAUSE_CONGESTED = 1 << 3, ///< another worker is behind
     PAUSE_RATE = 1 << 4,      ///< it publishes faster than it may
     PAUSE_UNREAD = 1 << 5,    ///< the client does not read the answers to what it sends
-    PAUSE_GATHERING = 1 << 6, ///< retained messages for its subscriptions are looked for
 };
 
 /** Topic aliases of one direction; made on first use. */
@@ -215,7 +208,7 @@ struct connection {
     uint32_t keep_alive_ms;           ///< one and a half times; 0: none
     uint32_t maximum_packet_size;     ///< the client's
     uint32_t resend_left;             ///< entries of the window that have not been sent again
-    uint32_t replaying;               ///< retained messages that wait to be sent
+    uint32_t replaying;               ///< retained messages added since none was waiting
     uint32_t input_seen;              ///< bytes of an unfinished packet when the silence was last looked at
     uint16_t carried;                 ///< incoming QoS 2 exchanges of connections before this one
     uint16_t send_quota;              ///< unacknowledged QoS 1 and 2 messages to the client at most
@@ -325,12 +318,6 @@ void unsubscribe_receive(struct connection *connection, const struct mqtt_frame 
 void subscribe_cancel(struct connection *connection);
 /** Asks again about every subscription of the client; those denied are removed. */
 void subscribe_recheck(struct connection *connection);
-
-/* replay.c */
-enum { REPLAYING_MOST = 1 << 20 }; ///< retained messages on their way to one client, before further ones
-/** Retained messages for a subscription that was just made; none for a shared one. */
-void replay_start(struct connection *connection, struct str filter, uint8_t options, uint32_t identifier,
-                  bool covered);
 
 /* route.c */
 /** Stores as retained where asked, and hands to every subscriber, here and on other workers. Returns how many

@@ -8,6 +8,8 @@
 #include "core/broker/trace.h"
 #include "core/topic/topic.h"
 
+enum { REPLAYING_MOST = 1 << 20 }; // retained messages on their way to one client
+
 /** One filter of a SUBSCRIBE (or of a recheck), and the answer about it. */
 struct subscribe_item {
     struct subscribe_call *call;
@@ -162,11 +164,49 @@ static void tell_subscription(struct connection *connection, uint32_t kind, stru
     tell_event(connection->stream.worker, client, &event);
 }
 
+// [v5 3.8.3-3]
+static void leave_out_own(struct retained_list *list, uint64_t session)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->messages[i]->publisher == session)
+            message_unref(list->messages[i]);
+        else
+            list->messages[kept++] = list->messages[i];
+    }
+    list->count = kept;
+}
+
+// Retained messages for a subscription; none for a shared one. [v5 3.8.3.1, 4.8.2]
+static void replay(struct connection *connection, const struct subscribe_item *item, uint32_t identifier,
+                   bool existed)
+{
+    unsigned handling = (item->options & MQTT_OPTION_RETAIN_HANDLING) >> 4;
+    struct topic_filter parsed;
+    if (handling == 2 || (handling == 1 && existed) || !topic_filter_parse(item->filter, &parsed) ||
+        parsed.shared)
+        return;
+    struct broker_worker *here = connection_worker(connection);
+    struct retained_list list = {0};
+    retained_match(here->broker->retained, parsed.filter, here->worker->now_ms, &list);
+    if (item->options & MQTT_OPTION_NO_LOCAL)
+        leave_out_own(&list, connection->session->id);
+    if (list.count == 0) {
+        retained_list_clear(&list);
+        return;
+    }
+    connection->replaying += (uint32_t)list.count;
+    session_add_replay(connection->session, &list, item->options & MQTT_OPTION_QOS, identifier,
+                       item->covered);
+}
+
 static bool apply(struct connection *connection, struct subscribe_item *item, uint32_t identifier)
 {
     struct broker_worker *here = connection_worker(connection);
     struct session *session = connection->session;
     // Subscribing to everything again and again would make the broker hold all of it each time.
+    if (!session->replay_first)
+        connection->replaying = 0;
     if (connection->replaying >= REPLAYING_MOST || broker_is_full(here->broker)) {
         item->code = MQTT_QUOTA_EXCEEDED;
         return false;
@@ -182,9 +222,7 @@ static bool apply(struct connection *connection, struct subscribe_item *item, ui
     subscription_set_covered(subscription, item->covered);
     item->code = item->options & MQTT_OPTION_QOS;
     tell_subscription(connection, NOCTULE_EVENT_SUBSCRIBED, item->filter, item->code);
-    unsigned handling = (item->options & MQTT_OPTION_RETAIN_HANDLING) >> 4;
-    if (handling == 0 || (handling == 1 && !existed))
-        replay_start(connection, item->filter, item->options, identifier, item->covered);
+    replay(connection, item, identifier, existed);
     return true;
 }
 

@@ -56,7 +56,6 @@ struct session {
     struct packet_ids received; ///< incoming QoS 2
     uint32_t mark;              ///< of the router, to find a session that stands twice in one match
     uint32_t mark_index;
-    uint32_t gatherings; ///< subscriptions whose retained messages are still looked for
     uint16_t client_id_length;
     bool taken_over : 1; ///< its connection is about to be replaced
     char client_id[];    ///< see session_client_id

@@ -205,27 +205,3 @@ def test_retained_message_between_versions(connect, topic, from_version, to_vers
     subscriber = connect(to_version)
     subscriber.subscribe(topic, qos=2)
     subscriber.expect_message(topic, "kept", qos=2, retain=True)
-
-
-def test_thousands_for_one_subscription(connect, topic):
-    """They come in slices: each once, and in the meantime the client's next packets wait, others' do not."""
-    count = 6000
-    publisher, subscriber, other = connect(), connect(), connect()
-    for start in range(0, count, 500):
-        for number in range(start, start + 500):
-            publisher.send_publish(f"{topic}/{number}", str(number), retain=True)
-        publisher.ping()
-    subscriber.subscribe(f"{topic}/#")
-    other.ping()
-    # Published when the subscription was there: not retained for it, whether a slice has come to it or not.
-    publisher.publish(f"{topic}/{count - 1}", "live", qos=1, retain=True)
-    got = []
-    while len(got) < count or b"live" not in {message.payload for message in got}:
-        got.append(subscriber.await_packet(wire.PUBLISH))
-    subscriber.ping()
-    subscriber.expect_nothing()
-    retained = [message for message in got if message.retain]
-    assert [message.payload for message in got if not message.retain] == [b"live"]
-    assert all(message.topic == f"{topic}/{message.payload.decode()}" for message in retained)
-    names = {message.payload for message in retained}
-    assert len(names) == len(retained) and len(names) >= count - 1
