@@ -157,9 +157,37 @@ START_TEST(steady_state)
 }
 END_TEST
 
+// What is looked at for a topic is the same, however many filters there are that it does not match.
+START_TEST(nodes_looked_at)
+{
+    enum { TOPICS = 20, MOST = SANITIZED ? 20000 : 200000 };
+    size_t looked_at[TOPICS] = {0};
+    for (unsigned many = 2000; many <= MOST; many *= 10) {
+        struct subscriptions *subs = subscriptions_new(1);
+        for (unsigned i = 0; i < many; i++) {
+            struct text filter = filter_of(i, false);
+            subscriptions_add(subs, session_of(i), text_str(&filter), 1, 0, NULL);
+        }
+        size_t sum = 0;
+        for (unsigned i = 0; i < TOPICS; i++) {
+            struct text topic = filter_of(i, true);
+            subscriptions_match(subs, 0, text_str(&topic), &found);
+            ck_assert_uint_eq(found.count, 1);
+            ck_assert_uint_gt(found.effort, 0);
+            if (many > 2000)
+                ck_assert_uint_eq(found.effort, looked_at[i]);
+            looked_at[i] = found.effort;
+            sum += found.effort;
+        }
+        printf("%u filters: %.1f nodes looked at for each topic\n", many, (double)sum / TOPICS);
+        subscriptions_free(subs);
+    }
+}
+END_TEST
+
 int main(void)
 {
-    const TTest *tests[] = {memory, one_of_many, fan_out, steady_state};
+    const TTest *tests[] = {memory, one_of_many, nodes_looked_at, fan_out, steady_state};
     int status = topic_tests_run("subscriptions cost", tests, sizeof tests / sizeof *tests);
     subscription_matches_free(&found);
     return status;
