@@ -82,13 +82,14 @@ static void load_anew(struct broker *broker, struct broker_listener *listener,
                   LOG_TEXTF("listener", listener->name));
         return;
     }
-    if (listener->tls_next != atomic_load(&listener->tls))
-        log_event(LOG_INFO, "tls_reloaded", "files of TLS have changed: new connections get what is in them",
-                  LOG_TEXTF("listener", listener->name));
+    bool differs = listener->tls_next != atomic_load(&listener->tls);
     tls_replace(listener);
     // Once every worker has ended its turn, none looks at what was there before.
     broker_on_all_workers(broker, nothing, NULL);
     tls_settle(listener);
+    if (differs)
+        log_event(LOG_INFO, "tls_reloaded", "files of TLS have changed: new connections get what is in them",
+                  LOG_TEXTF("listener", listener->name));
 }
 
 static void look(struct broker *broker, struct broker_listener *listener,

@@ -296,7 +296,8 @@ def test_not_enough_descriptors(broker):
 
 @pytest.fixture(scope="module")
 def mosquitto(tmp_path_factory):
-    """Mosquitto with every transport; a dictionary of URLs."""
+    """Mosquitto with TCP, TLS and a unix socket; a dictionary of URLs. Its WebSockets would be open to the world:
+    Debian's binds those to every address, whatever it is told."""
     executable = shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin")
     if not executable:
         pytest.skip("no mosquitto")
@@ -304,12 +305,11 @@ def mosquitto(tmp_path_factory):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
                     "-keyout", folder / "key.pem", "-out", folder / "cert.pem", "-days", "2", "-subj", "/CN=localhost",
                     "-addext", f"subjectAltName=DNS:localhost,IP:{HOST}"], check=True, capture_output=True)
-    ports = {name: free_port() for name in ("mqtt", "mqtts", "ws", "wss")}
+    ports = {name: free_port() for name in ("mqtt", "mqtts")}
     text = "allow_anonymous true\nuser root\nlog_type none\nmax_queued_messages 0\n"
     for name, port in ports.items():
         text += f"listener {port} {HOST}\n"
-        text += "protocol websockets\n" if name.startswith("ws") else ""
-        text += f"certfile {folder}/cert.pem\nkeyfile {folder}/key.pem\n" if name.endswith("s") and name != "ws" else ""
+        text += f"certfile {folder}/cert.pem\nkeyfile {folder}/key.pem\n" if name == "mqtts" else ""
     text += f"listener 0 {folder}/socket\n"
     (folder / "mosquitto.conf").write_text(text)
     process = subprocess.Popen([executable, "-c", folder / "mosquitto.conf"], stdout=subprocess.DEVNULL,
@@ -324,10 +324,22 @@ def mosquitto(tmp_path_factory):
     process.wait(20)
 
 
+@pytest.fixture
+def urls(mosquitto, start_broker):
+    """Mosquitto's, and WebSockets of a broker of ours with the same certificate."""
+    folder = mosquitto["ca"].parent
+    broker = start_broker(base_config(listeners=[
+        {"name": "default", "bind": "@default@"},
+        {"name": "ws", "bind": "@ws@", "transport": "websocket"},
+        {"name": "wss", "bind": "@wss@", "transport": "websocket",
+         "tls": {"certificate": f"{folder}/cert.pem", "key": f"{folder}/key.pem"}}]))
+    return dict(mosquitto, **{name: f"{name}://%s:%d/mqtt" % broker.addresses[name] for name in ("ws", "wss")})
+
+
 @pytest.mark.parametrize("transport", ("mqtt", "mqtts", "ws", "wss", "unix"))
-def test_transports(mosquitto, transport):
-    tls = ("--cafile", mosquitto["ca"]) if transport in ("mqtts", "wss") else ()
-    done = run_command("bench", "pairs", "--json", "--url", mosquitto[transport], "--clients", 3, "--count", 200,
+def test_transports(urls, transport):
+    tls = ("--cafile", urls["ca"]) if transport in ("mqtts", "wss") else ()
+    done = run_command("bench", "pairs", "--json", "--url", urls[transport], "--clients", 3, "--count", 200,
                        "--qos", 1, "--payload", 200, *tls)
     check_exact(result(done)["messages"])
 
@@ -344,8 +356,8 @@ def test_tls_sessions_are_resumed(mosquitto, version):
     ("mqtts", "certificate: self-signed certificate"),
     ("wss", "certificate: self-signed certificate"),
 ))
-def test_certificates_are_verified(mosquitto, url, words):
-    done = run_command("bench", "pairs", "--json", "--url", mosquitto[url], "--clients", 2)
+def test_certificates_are_verified(urls, url, words):
+    done = run_command("bench", "pairs", "--json", "--url", urls[url], "--clients", 2)
     assert words in result(done, 3)["problem"]
 
 
