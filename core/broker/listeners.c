@@ -148,7 +148,7 @@ void listeners_accepted(struct worker *worker, const struct accepted *accepted, 
         return;
     }
     connection->refusal = reason;
-    stream_attach(&connection->stream, worker);
+    stream_attach_new(&connection->stream, worker);
     uint64_t timeout = here->settings->limits.connect_timeout_ms;
     connection_set_deadline(connection, refusal && timeout > LINGER_MS ? LINGER_MS : timeout);
     if (proxy && proxy->versions != SETTINGS_PROXY_OFF && !believed)

@@ -17,7 +17,10 @@
 #include "core/base/str.h"
 #include "core/net/activation.h"
 
-enum { SOCKETS_MAX = 64 }; // of one host name
+enum {
+    SOCKETS_MAX = 64,  // of one host name
+    SILENT_MOST_S = 1, // a connection without a byte waits so long in the kernel, tcp(7), TCP_DEFER_ACCEPT
+};
 
 static bool set(int fd, int level, int option, int value)
 {
@@ -47,11 +50,14 @@ void address_text(const struct sockaddr_storage *address, char text[ADDRESS_TEXT
     }
 }
 
-// Connections inherit these from the socket they are accepted on.
+// Connections inherit these from the socket they are accepted on. In every protocol here the client speaks
+// first, so a connection is worth a worker's attention once it has; one that says nothing comes a second
+// later.
 static bool configure_tcp(int fd, const struct listener_options *options)
 {
     bool done = set(fd, SOL_SOCKET, SO_KEEPALIVE, options->keepalive) &&
                 set(fd, IPPROTO_TCP, TCP_NODELAY, options->nodelay);
+    set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, SILENT_MOST_S); // does without where it is not to be had
     if (options->keepalive_idle_s > 0)
         done = set(fd, IPPROTO_TCP, TCP_KEEPIDLE, options->keepalive_idle_s) && done;
     if (options->keepalive_interval_s > 0)

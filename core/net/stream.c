@@ -154,6 +154,13 @@ void stream_attach(struct stream *stream, struct worker *worker)
         worker_at_turn_end(worker, &stream->task);
 }
 
+void stream_attach_new(struct stream *stream, struct worker *worker)
+{
+    stream->worker = worker;
+    stream->unseen = stream->offer = true;
+    worker_at_turn_end(worker, &stream->task);
+}
+
 void stream_detach(struct stream *stream)
 {
     watch_change(&stream->worker->poller, &stream->watch, 0);
@@ -493,8 +500,12 @@ static void offer_kept(struct stream *stream)
     stream->offer = false;
     if (stream->input)
         offer(stream, stream->input->data, stream->input->length);
-    if (stream->transport->below && may_read(stream))
+    if ((stream->unseen || stream->transport->below) && may_read(stream))
         read_socket(stream);
+    if (stream->unseen) {
+        stream->unseen = false;
+        update_interest(stream);
+    }
 }
 
 static void run_task(struct worker *worker, struct turn_task *task)

@@ -87,6 +87,7 @@ struct stream {
     bool running : 1;   ///< inside its task
     bool held : 1;      ///< a layer waits for something other than the socket
     bool broken : 1;    ///< a layer has failed, with words
+    bool unseen : 1;    ///< new: nothing was read so far, and the socket is not watched
 };
 
 enum { STREAM_READ_SIZE = 128 * 1024 };
@@ -108,6 +109,10 @@ void stream_push(struct stream *stream, struct transport *layer);
 /** Attaches to the calling worker's loop and starts to read; bytes kept from before, and those inside a
  * layer, are offered at the end of the turn. */
 void stream_attach(struct stream *stream, struct worker *worker);
+
+/** The same for a connection just accepted, whose first bytes are mostly there: they are read at the end of
+ * the turn, before the socket is watched at all. */
+void stream_attach_new(struct stream *stream, struct worker *worker);
 
 /** Takes the stream out of its worker's loop, bytes kept, so that another worker may attach it with all its
  * layers. Output must be empty; what layers themselves have to say may wait. */

@@ -14,7 +14,11 @@
 #include "core/base/memory.h"
 #include "core/net/stream.h"
 
-enum { SLEEP_MOST_MS = 10000 }; // an idle worker wakes this often at the latest
+enum {
+    SLEEP_MOST_MS = 10000, // an idle worker wakes this often at the latest
+    GATHER_FROM = 8,       // a turn with so many ready at once looks whether more are
+    GATHER_MOST = 256,     // and ends once so many were
+};
 
 static _Thread_local struct worker *current;
 
@@ -164,6 +168,26 @@ static void end_turn(struct worker *worker)
     run_tasks(worker);
 }
 
+// Tells those that are ready. Where they are many, more have mostly become so by the time that all are told;
+// what follows from both is then written together, in half as many calls. Goes on like that for a millisecond
+// at most.
+static void tell_ready(struct worker *worker)
+{
+    uint64_t began = worker->now_ms = clock_monotonic_ms();
+    int told = 0;
+    int count;
+    do {
+        count = worker->poller.count;
+        poller_tell(&worker->poller);
+        told += count;
+        if (count < GATHER_FROM || told >= GATHER_MOST)
+            return;
+        poller_wait(&worker->poller, 0);
+        worker->now_ms = clock_monotonic_ms();
+    } while (worker->now_ms == began);
+    poller_tell(&worker->poller);
+}
+
 void worker_turn(struct worker *worker, bool wait)
 {
     current = worker;
@@ -171,10 +195,8 @@ void worker_turn(struct worker *worker, bool wait)
     uint64_t sleep_ms =
         wait && !has_tasks(worker) ? wheel_next(&worker->wheel, worker->now_ms, SLEEP_MOST_MS) : 0;
     poller_wait(&worker->poller, (int)sleep_ms);
-    if (worker->poller.count > 0) {
-        worker->now_ms = clock_monotonic_ms();
-        poller_tell(&worker->poller);
-    }
+    if (worker->poller.count > 0)
+        tell_ready(worker);
     end_turn(worker);
 }
 

@@ -179,7 +179,7 @@ def test_only_proxies_are_believed(start_broker):
     assert len(found) == 1 and "its address is not in proxy_from" in found[0] and "192.0.2.7" not in found[0]
     # A flood of them does not fill the log.
     for _ in range(60):
-        expect_closed(broker.address, b"")
+        expect_closed(broker.address, b"\r")
     assert len(re.findall(CLOSED, broker.log())) < 60
     # And a reload makes them welcome, and the next one not.
     listener = {"name": "l", "bind": "@default@", "proxy_protocol": "any", "proxy_from": [HOST, "127.0.0.1"]}

@@ -206,6 +206,7 @@ START_TEST(options_of_tcp)
     ck_assert_uint_eq(open_place(LISTENER_TCP, "127.0.0.1", &options, &made, &error), 1);
     int system_idle = option(made->fd, IPPROTO_TCP, TCP_KEEPIDLE);
     ck_assert_int_eq(option(made->fd, IPPROTO_TCP, TCP_NODELAY), 1);
+    ck_assert_int_eq(option(made->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT), 1); // the client speaks first
     ck_assert_int_eq(option(made->fd, SOL_SOCKET, SO_KEEPALIVE), 1);
     options = (struct listener_options){.backlog = 5,
                                         .keepalive = true,

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -272,6 +273,68 @@ START_TEST(fair_to_others)
 }
 END_TEST
 
+/* ---- turns that gather ---- */
+
+enum { READY = 10 };
+
+static struct watch readable[READY];
+static int refills; // how often each becomes ready again while it is told
+static int told[READY];
+static int flushes;
+
+static void flushed(struct worker *worker, struct turn_task *task)
+{
+    (void)worker;
+    (void)task;
+    flushes++;
+}
+
+static struct turn_task flush_task = {.run = flushed};
+
+static void told_readable(struct watch *watch, unsigned what)
+{
+    (void)what;
+    uint64_t value;
+    CHECK(read(watch->fd, &value, sizeof value) == sizeof value);
+    value = 1;
+    if (told[watch - readable]++ < refills)
+        CHECK(write(watch->fd, &value, sizeof value) == sizeof value);
+    worker_at_turn_end(worker_current(), &flush_task);
+}
+
+// Makes `count` ready, and takes one turn; returns how often one of them was told.
+static int turn_with(int count, int refilled)
+{
+    struct worker *worker = workers_new(1);
+    refills = refilled;
+    flushes = 0;
+    for (int i = 0; i < count; i++) {
+        told[i] = 0;
+        readable[i] = (struct watch){.ready = told_readable, .fd = eventfd(1, EFD_NONBLOCK)};
+        CHECK(watch_change(&worker->poller, &readable[i], WATCH_READ));
+    }
+    worker_turn(worker, true);
+    int sum = 0;
+    for (int i = 0; i < count; i++) {
+        sum += told[i];
+        watch_change(&worker->poller, &readable[i], 0);
+        close(readable[i].fd);
+    }
+    workers_free(worker);
+    ck_assert_int_eq(flushes, 1);
+    return sum;
+}
+
+// Many at once are looked at again before anything is written; few are not, and nobody holds the turn for
+// good.
+START_TEST(busy_turn)
+{
+    ck_assert_int_eq(turn_with(READY, 1), 2 * READY);
+    ck_assert_int_eq(turn_with(3, 1), 3);
+    ck_assert_int_le(turn_with(READY, 1000), 300);
+}
+END_TEST
+
 /* ---- time ---- */
 
 static struct wheel_timer timers[3];
@@ -429,6 +492,7 @@ int main(void)
     tcase_add_loop_test(tests, no_wake_up_is_lost, 0, 2);
     tcase_add_test(tests, gathered);
     tcase_add_test(tests, fair_to_others);
+    tcase_add_test(tests, busy_turn);
     tcase_add_test(tests, timers_wake);
     tcase_add_test(tests, time_after_the_wait);
     tcase_add_test(tests, moved_clock);
