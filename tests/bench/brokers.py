@@ -101,7 +101,8 @@ def noctule_config(variant, folder, port, backend):
     listener = {"tls": f"    tls: {{certificate: {folder}/cert.pem, key: {folder}/key.pem}}\n",
                 "websocket": "    transport: websocket\n    path: /mqtt\n"}.get(variant, "")
     decides = any(name in ("acl-file", "http-auth") for name, _ in plugins) and variant != "slow"
-    text = (f"workers: {2 if variant == 'workers' else 1}\nallow_anonymous: {'false' if plugins else 'true'}\n"
+    control = f"control: unix:{folder}/control.sock\n" if variant == "workers" else ""
+    text = (f"{control}workers: {2 if variant == 'workers' else 1}\nallow_anonymous: {'false' if plugins else 'true'}\n"
             f"default_access: {'deny' if decides else 'allow'}\nlisteners:\n  - name: bench\n"
             f"    bind: 127.0.0.1:{port}\n    plugins: [{', '.join(name for name, _ in plugins)}]\n{listener}")
     if plugins:

@@ -1,9 +1,14 @@
 """Measurements that take more than one load. Each function gets the broker's pid and port and gives back a result
 like that of one load."""
 
+import json
+import socket
+import struct
+import subprocess
 import time
 
 import load
+from brokers import NOCTULE
 
 GRACE = 8  # seconds after which a message that has not come is given up
 BYSTANDER = ["latency", "--clients", 1, "--qos", 1, "--warmup", 0.2, "--topic", "bystander", "--drain", GRACE, "--allow-loss"]
@@ -97,4 +102,41 @@ def many_topics(context):
     return result
 
 
-FUNCTIONS = {function.__name__: function for function in (during_logins, during_retained, slow_backend, many_topics)}
+CROSSING = 6  # pairs; of so many, all cross with one of 64 prefixes of their names
+PREFIXES = 500
+
+
+def workers_of(context, names):
+    """Connects clients with these names, all at once, and asks on which worker each lives."""
+    connections = []
+    for name in names:
+        connection = socket.create_connection(("127.0.0.1", context.port))
+        body = b"\0\4MQTT\4\2\0\0" + struct.pack("!H", len(name)) + name.encode()
+        connection.sendall(bytes([0x10, len(body)]) + body)
+        connections.append(connection)
+    for connection in connections:
+        connection.settimeout(5)
+        if connection.recv(4) != b"\x20\2\0\0":
+            raise RuntimeError("the broker does not let a client in")
+    done = subprocess.run([NOCTULE, "clients", "--json", "-s", context.control], capture_output=True, text=True, check=True)
+    for connection in connections:
+        connection.close()
+    rows = (json.loads(line).get("row") for line in done.stdout.splitlines())
+    return {row["client_id"]: row["worker"] for row in rows if row}
+
+
+def crossing(context):
+    """Pairs whose publisher and subscriber live on different workers. Where a client lives follows from its name, by a hash
+    that is another one in each process: names are tried until all pairs cross."""
+    for prefix in range(PREFIXES):
+        names = [f"x{prefix}-{i}" for i in range(2 * CROSSING)]
+        home = workers_of(context, names)
+        if all(home[names[i]] != home[names[i + CROSSING]] for i in range(CROSSING)):
+            return load.run(context.variant, context.port, [context.pid],
+                            ["pairs", "--clients", CROSSING, "--client-id-prefix", f"x{prefix}-%i", "--duration",
+                             context.seconds, "--warmup", min(0.5, context.seconds / 4)])
+    return {"ok": False, "problem": f"none of {PREFIXES} prefixes makes all pairs cross"}
+
+
+FUNCTIONS = {function.__name__: function for function in (crossing, during_logins, during_retained, slow_backend,
+                                                                many_topics)}
