@@ -9,13 +9,17 @@ enum {
     BATCH_BYTES = 64 * 1024,
     STALLED_RETRY_MS = 16,
     BATCH_WEIGHT = 256 * 1024, // with the messages: a heavier one counts as being on its way
+    SPARE_MOST = 8,            // batches that have come back to be used again
+    LAID_MOST = 2 * 1024,      // a message up to this is copied into the batch, where it costs no allocation
 };
 
 /** One message and who wants it, in a batch. */
 struct route_record {
-    struct message *message; ///< one reference
+    struct message
+        *message;  ///< one reference; of a borrowed one, which is laid down behind the targets, none
+    uint32_t size; ///< of the record, with what is laid down in it
     uint32_t count;
-    uint32_t may_repeat;
+    bool may_repeat;
     struct subscription_target targets[];
 };
 
@@ -26,6 +30,7 @@ struct route_batch {
     uint32_t at;       ///< records before are done
     uint32_t progress; ///< of the record at `at`, see deliver_targets
     uint64_t weight;   ///< with the messages
+    struct broker_worker *maker;
     _Alignas(8) uint8_t records[];
 };
 
@@ -52,6 +57,52 @@ static void close_batches(struct worker *worker, struct turn_task *task)
             close_batch(here, i);
 }
 
+// A batch goes back to its maker, who uses it again: to free it here would be dear, as another thread has
+// made it.
+static void give_back(const struct broker_worker *here, struct route_batch *batch)
+{
+    struct broker_worker *maker = batch->maker;
+    if (here->ended || batch->capacity != BATCH_BYTES ||
+        atomic_fetch_add_explicit(&maker->returned_count, 1, memory_order_relaxed) >= SPARE_MOST) {
+        free(batch);
+        return;
+    }
+    batch->post.next = atomic_load_explicit(&maker->returned, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&maker->returned, &batch->post.next, &batch->post,
+                                                  memory_order_release, memory_order_relaxed))
+        ;
+}
+
+// Takes what has come back, all at once.
+static struct post *take_returned(struct broker_worker *here)
+{
+    struct post *all = atomic_exchange_explicit(&here->returned, NULL, memory_order_acquire);
+    atomic_store_explicit(&here->returned_count, 0, memory_order_relaxed);
+    return all;
+}
+
+static struct route_batch *take_batch(struct broker_worker *here, size_t capacity)
+{
+    if (capacity != BATCH_BYTES)
+        return memory_try(sizeof(struct route_batch) + capacity);
+    if (!here->spare)
+        here->spare = take_returned(here);
+    struct post *spare = here->spare;
+    if (!spare)
+        return memory_try(sizeof(struct route_batch) + capacity);
+    here->spare = spare->next;
+    return (struct route_batch *)spare;
+}
+
+static void free_spares(struct post *spare)
+{
+    while (spare) {
+        struct post *next = spare->next;
+        free(spare);
+        spare = next;
+    }
+}
+
 // Takes the batch, unless memory is out: then it goes on there with the next call.
 static bool serve_batch(struct broker_worker *here, struct route_batch *batch)
 {
@@ -60,12 +111,15 @@ static bool serve_batch(struct broker_worker *here, struct route_batch *batch)
         if (!deliver_targets(here, record->message, record->targets, record->count, record->may_repeat,
                              &batch->progress))
             return false;
-        message_unref(record->message);
+        if (message_is_borrowed(record->message))
+            message_release(record->message);
+        else
+            message_unref(record->message);
         batch->progress = 0;
-        batch->at += (uint32_t)(sizeof *record + record->count * sizeof *record->targets);
+        batch->at += record->size;
     }
     atomic_fetch_sub_explicit(&here->arriving, batch->weight, memory_order_relaxed);
-    free(batch);
+    give_back(here, batch);
     return true;
 }
 
@@ -107,10 +161,11 @@ static struct route_record *batch_reserve(struct broker_worker *here, unsigned t
     }
     if (!batch) {
         size_t capacity = size > BATCH_BYTES ? size : BATCH_BYTES;
-        batch = memory_try(sizeof *batch + capacity);
+        batch = take_batch(here, capacity);
         if (!batch)
             return NULL;
         batch->post.run = batch_arrived;
+        batch->maker = here;
         batch->used = 0;
         batch->at = batch->progress = 0;
         batch->weight = 0;
@@ -124,25 +179,42 @@ static struct route_record *batch_reserve(struct broker_worker *here, unsigned t
     return record;
 }
 
+static struct route_record *record_new(struct broker_worker *here, unsigned target, struct message *message,
+                                       size_t count)
+{
+    struct route_record *record;
+    size_t head = sizeof *record + count * sizeof *record->targets;
+    bool laid = message_is_borrowed(message) && message_laid_size(message) <= LAID_MOST;
+    struct message *kept = laid ? NULL : message_keep(message);
+    if (!laid && !kept)
+        return NULL;
+    size_t size = laid ? head + (message_laid_size(message) + 7) / 8 * 8 : head;
+    record = batch_reserve(here, target, size);
+    if (!record) {
+        message_unref(kept);
+        return NULL;
+    }
+    record->message = laid ? message_lay_down(message, (char *)record + head) : kept;
+    record->size = (uint32_t)size;
+    return record;
+}
+
 static void hand_over(struct broker_worker *here, unsigned target, struct message *message,
                       const struct subscription_target *targets, size_t count, bool may_repeat)
 {
-    struct message *kept = message_keep(message);
-    struct route_record *record =
-        kept ? batch_reserve(here, target, sizeof *record + count * sizeof *targets) : NULL;
+    struct route_record *record = record_new(here, target, message, count);
     if (!record) {
-        message_unref(kept);
         counter_add(here->counters, COUNTER_DROPPED + DROP_OUT_OF_MEMORY, count);
         here->lost += message->qos > 0;
         log_warn("out of memory: a message for %zu subscribers is lost", count);
         return;
     }
-    record->message = kept;
     record->count = (uint32_t)count;
     record->may_repeat = may_repeat;
     memcpy(record->targets, targets, count * sizeof *targets);
     struct route_batch *batch = here->batches[target];
-    batch->weight += message_weight(message);
+    if (!message_is_borrowed(record->message))
+        batch->weight += message_weight(message);
     if (batch->weight > BATCH_WEIGHT)
         close_batch(here, target);
 }
@@ -364,6 +436,8 @@ void route_stop(struct broker_worker *here)
         here->stalled = post->next;
         serve_batch(here, (struct route_batch *)post);
     }
+    free_spares(here->spare);
+    free_spares(take_returned(here));
     subscription_matches_free(&here->matches);
     free(here->merged);
     free(here->merged_sessions);

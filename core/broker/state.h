@@ -112,6 +112,7 @@ struct broker_worker {
     uint32_t mark;
     struct route_batch **batches; ///< per target worker, open in this turn
     struct turn_task close_batches;
+    struct post *spare;   ///< batches to use again
     struct post *stalled; ///< batches that wait for memory, oldest first
     struct post **stalled_last;
     struct wheel_timer stalled_retry;
@@ -119,8 +120,10 @@ struct broker_worker {
     struct connection *throttled;
     struct post rest; ///< wakes them in the next turn, where they only let others have theirs
     bool resting;
-    uint64_t effort;           ///< of routing, since a publisher last rested
-    _Atomic uint64_t arriving; ///< bytes of the batches on their way here
+    uint64_t effort;                 ///< of routing, since a publisher last rested
+    _Atomic uint64_t arriving;       ///< bytes of the batches on their way here
+    _Atomic(struct post *) returned; ///< batches made here that others are done with; they put them here
+    _Atomic unsigned returned_count; ///< about how many
     struct wheel_timer housekeeping;
     struct trace *traces[8]; ///< TRACES_MAX
     unsigned trace_count;

@@ -70,13 +70,9 @@ static struct str append(char **end, struct str bytes)
     return str_make(start, bytes.length);
 }
 
-struct message *message_new(const struct message *from)
+// Of everything that does not point anywhere.
+static void copy_facts(struct message *message, const struct message *from)
 {
-    assert(from->topic.length <= UINT16_MAX);
-    struct message *message =
-        memory_try(sizeof *message + 2 + from->topic.length + from->properties.length + from->payload.length);
-    if (!message)
-        return NULL;
     message->qos = from->qos;
     message->retain = from->retain;
     message->from_system = from->from_system;
@@ -84,6 +80,32 @@ struct message *message_new(const struct message *from)
     message->publisher = from->publisher;
     message->expires_ms = from->expires_ms;
     message->kept = NULL;
+}
+
+size_t message_laid_size(const struct message *from)
+{
+    return sizeof *from + from->topic.length + from->properties.length + from->payload.length;
+}
+
+struct message *message_lay_down(const struct message *from, void *room)
+{
+    struct message *message = room;
+    atomic_init(&message->references, 0);
+    copy_facts(message, from);
+    char *end = (char *)(message + 1);
+    message->topic = append(&end, from->topic);
+    message->properties = append(&end, from->properties);
+    message->payload = append(&end, from->payload);
+    return message;
+}
+
+struct message *message_new(const struct message *from)
+{
+    assert(from->topic.length <= UINT16_MAX);
+    struct message *message = memory_try(message_laid_size(from) + 2);
+    if (!message)
+        return NULL;
+    copy_facts(message, from);
     char *end = (char *)(message + 1);
     *end++ = (char)(from->topic.length >> 8);
     *end++ = (char)(from->topic.length & 0xFF);
@@ -114,7 +136,7 @@ void message_unref(struct message *message)
 
 struct message *message_keep(struct message *message)
 {
-    if (atomic_load_explicit(&message->references, memory_order_relaxed) > 0)
+    if (!message_is_borrowed(message))
         return message_ref(message);
     if (!message->kept)
         message->kept = message_new(message);

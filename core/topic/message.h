@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/base/str.h"
@@ -34,6 +35,11 @@ struct message {
 /** An owned copy with one reference, or NULL when memory is out. */
 struct message *message_new(const struct message *from);
 
+static inline bool message_is_borrowed(const struct message *message)
+{
+    return atomic_load_explicit(&message->references, memory_order_relaxed) == 0;
+}
+
 /** Takes one more reference of an owned message. */
 static inline struct message *message_ref(struct message *message)
 {
@@ -46,6 +52,16 @@ void message_unref(struct message *message);
 
 /** A reference to keep: of an owned message itself, of a borrowed one's copy. NULL when memory is out. */
 struct message *message_keep(struct message *message);
+
+/** Room that message_lay_down needs for a copy of `from`, in bytes. */
+size_t message_laid_size(const struct message *from);
+
+/**
+ * A borrowed copy of a borrowed message, laid down with all its bytes in `room` (aligned as for a pointer).
+ * It may go to another thread together with the room, which is then its maker; it ends with message_release,
+ * before the room does.
+ */
+struct message *message_lay_down(const struct message *from, void *room);
 
 /** For the maker of a borrowed message, at the end: drops the copy's first reference, if a copy was made. */
 static inline void message_release(struct message *message)

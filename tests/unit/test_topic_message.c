@@ -78,6 +78,39 @@ START_TEST(keeping)
 }
 END_TEST
 
+START_TEST(laid_down)
+{
+    uint64_t before = message_bytes_alive();
+    char topic[] = "room/1";
+    struct message from = {.qos = 1,
+                           .retain = true,
+                           .publisher = 77,
+                           .expires_ms = 123,
+                           .topic = str_make(topic, 6),
+                           .payload = STR("payload"),
+                           .properties = str_make("\x01\x01", 2)};
+    struct message *kept = message_keep(&from); // the copy does not go along
+    size_t size = message_laid_size(&from);
+    void *room = malloc(size);
+    struct message *laid = message_lay_down(&from, room);
+    memset(topic, 'x', sizeof topic);
+    ck_assert(message_is_borrowed(laid) && !laid->kept);
+    ck_assert(laid->qos == 1 && laid->retain && laid->publisher == 77 && laid->expires_ms == 123);
+    ck_assert(str_equal(laid->topic, STR("room/1")) && str_equal(laid->payload, STR("payload")));
+    ck_assert(str_equal(laid->properties, STR("\x01\x01")));
+    ck_assert(laid->payload.data + laid->payload.length == (char *)room + size);
+    struct message *after = message_keep(laid);
+    ck_assert_ptr_ne(after, kept);
+    message_release(laid);
+    free(room);
+    ck_assert(str_equal(after->payload, STR("payload")));
+    message_unref(after);
+    message_release(&from);
+    message_unref(kept);
+    ck_assert_uint_eq(message_bytes_alive(), before);
+}
+END_TEST
+
 enum { THREADS = 70, ROUNDS = 200 };
 
 static void *pass_around(void *shared)
@@ -107,6 +140,6 @@ END_TEST
 
 int main(void)
 {
-    const TTest *tests[] = {owned, empty_and_long, keeping, threads};
+    const TTest *tests[] = {owned, empty_and_long, keeping, laid_down, threads};
     return topic_tests_run("topic message", tests, sizeof tests / sizeof *tests);
 }
