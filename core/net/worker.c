@@ -16,7 +16,7 @@
 
 enum {
     SLEEP_MOST_MS = 10000, // an idle worker wakes this often at the latest
-    GATHER_FROM = 8,       // a turn with so many ready at once looks whether more are
+    GATHER_FROM = 4,       // a turn with so many ready at once looks whether more are
     GATHER_MOST = 256,     // and ends once so many were
 };
 
@@ -170,7 +170,7 @@ static void end_turn(struct worker *worker)
 
 // Tells those that are ready. Where they are many, more have mostly become so by the time that all are told;
 // what follows from both is then written together, in half as many calls. Goes on like that for a millisecond
-// at most.
+// or two.
 static void tell_ready(struct worker *worker)
 {
     uint64_t began = worker->now_ms = clock_monotonic_ms();
@@ -184,7 +184,7 @@ static void tell_ready(struct worker *worker)
             return;
         poller_wait(&worker->poller, 0);
         worker->now_ms = clock_monotonic_ms();
-    } while (worker->now_ms == began);
+    } while (worker->now_ms <= began + 1);
     poller_tell(&worker->poller);
 }
 
