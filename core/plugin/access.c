@@ -147,8 +147,18 @@ static void access_learns(struct walk *walk, const struct entry *entry, const st
                         walk->worker->worker->now_ms + opinion->answer.reuse_ms, opinion);
 }
 
+// Until when an answer may be used again; 0: not at all.
+static uint64_t reuse_until(const struct walk *walk, const struct opinion *opinion)
+{
+    if (opinion->source == DECISION_CACHED)
+        return walk->reused_until_ms;
+    return opinion->answer.reuse_ms ? walk->worker->worker->now_ms + opinion->answer.reuse_ms : 0;
+}
+
 static void access_allows(struct walk *walk, const struct entry *entry, const struct opinion *opinion)
 {
+    if (opinion->answer.flags & NOCTULE_REPLY_ANY_TOPIC)
+        walk->any_topic_until_ms = reuse_until(walk, opinion);
     if (entry->required || walk->allowed || walk->question->access.access != NOCTULE_ACCESS_SUBSCRIBE)
         return;
     bool covers = opinion->covers_delivery || (opinion->answer.flags & NOCTULE_REPLY_COVERS_DELIVERY) != 0;
@@ -225,7 +235,10 @@ static void remember(const struct walk *walk, const struct outcome *outcome)
         return;
     bool repeatable = (walk->list->entries[0]->plugin->flags & NOCTULE_FLAG_REPEATABLE) != 0;
     uint64_t until = repeatable ? UINT64_MAX : walk->reused_until_ms;
-    if (until > 0)
+    if (walk->any_topic_until_ms > 0)
+        access_memo_keep_any(&client_extra(client)->memo, walk->question->access.access, client->epoch,
+                             walk->any_topic_until_ms);
+    else if (until > 0)
         access_memo_keep(&client_extra(client)->memo, &walk->question->access, client->epoch, until);
 }
 

@@ -30,9 +30,22 @@ static unsigned place_of(const struct noctule_access *access)
     return (sum + access->access) % ACCESS_MEMO_PLACES;
 }
 
+static unsigned place_of_any(uint32_t access)
+{
+    return access == NOCTULE_ACCESS_DELIVER;
+}
+
+static bool has_any(const struct access_memo *memo, uint32_t access, uint32_t epoch, uint64_t now_ms)
+{
+    const struct allowed_any *any = &memo->any[place_of_any(access)];
+    return any->access == access && any->epoch == epoch && now_ms < any->until_ms;
+}
+
 bool access_memo_has(const struct access_memo *memo, const struct noctule_access *access, uint32_t epoch,
                      uint64_t now_ms)
 {
+    if (has_any(memo, access->access, epoch, now_ms))
+        return true;
     const struct allowed_access *allowed = memo->places[place_of(access)];
     return allowed && allowed->length == access->topic.length && allowed->epoch == epoch &&
            allowed->access == access->access && allowed->qos == access->qos &&
@@ -40,18 +53,29 @@ bool access_memo_has(const struct access_memo *memo, const struct noctule_access
            memcmp(allowed->topic, access->topic.data, allowed->length) == 0;
 }
 
+static struct access_memo *memo_make(struct access_memo **memo)
+{
+    if (!*memo) {
+        *memo = memory_try(sizeof **memo);
+        if (*memo)
+            **memo = (struct access_memo){0};
+    }
+    return *memo;
+}
+
+void access_memo_keep_any(struct access_memo **memo, uint32_t access, uint32_t epoch, uint64_t until_ms)
+{
+    if (memo_make(memo))
+        (*memo)->any[place_of_any(access)] =
+            (struct allowed_any){.until_ms = until_ms, .epoch = epoch, .access = access};
+}
+
 void access_memo_keep(struct access_memo **memo, const struct noctule_access *access, uint32_t epoch,
                       uint64_t until_ms)
 {
     size_t length = access->topic.length;
-    if (length == 0 || length > UINT16_MAX)
+    if (length == 0 || length > UINT16_MAX || !memo_make(memo))
         return;
-    if (!*memo) {
-        *memo = memory_try(sizeof **memo);
-        if (!*memo)
-            return;
-        **memo = (struct access_memo){0};
-    }
     struct allowed_access **place = &(*memo)->places[place_of(access)];
     struct allowed_access *allowed = *place;
     if (!allowed || allowed->capacity < length) {

@@ -65,9 +65,10 @@ struct walk {
     bool allowed; ///< an entry that need not be there has allowed; only required ones are asked from here on
     bool asked;   ///< some entry took the question
     bool covers;  ///< SUBSCRIBE: outcome.covers_delivery
-    uint64_t reused_until_ms; ///< the last answer is a kept one, which may be used until then; 0: none was
-    struct outcome allowance; ///< with `allowed`: what it becomes when nobody objects
-    struct str last_word;     ///< of enhanced authentication, with ALLOW
+    uint64_t reused_until_ms;    ///< the last answer is a kept one, which may be used until then; 0: none was
+    uint64_t any_topic_until_ms; ///< an ALLOW that holds for every topic does so until then; 0: none does
+    struct outcome allowance;    ///< with `allowed`: what it becomes when nobody objects
+    struct str last_word;        ///< of enhanced authentication, with ALLOW
     struct outcome outcome;
     struct arena *arena; ///< of strings in `outcome` and `effects`
     struct decision *decision;

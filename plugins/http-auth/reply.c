@@ -104,14 +104,17 @@ void reply_to_access(struct verdict_reply *made, const struct settings *settings
                      const struct result *result, bool want_reason)
 {
     *made = (struct verdict_reply){.reply.size = sizeof made->reply};
+    bool superuser = kind == CHECK_SUPERUSER && result->verdict == NOCTULE_ALLOW;
     // The broker knows nothing of a payload's size when it looks for what it may use again.
-    if ((settings->send & SEND_PAYLOAD_SIZE) == 0)
+    if (superuser || (settings->send & SEND_PAYLOAD_SIZE) == 0)
         made->reply.reuse_ms = result->reuse_ms < UINT32_MAX ? (uint32_t)result->reuse_ms : UINT32_MAX;
     if (result->verdict != NOCTULE_ALLOW) {
         reply_to_other(made, settings, kind, result);
         return;
     }
     made->verdict = NOCTULE_ALLOW;
+    if (superuser)
+        made->reply.flags |= NOCTULE_REPLY_ANY_TOPIC;
     if (want_reason)
         verdict_set(made, NOCTULE_ALLOW, "%s: %s", check_names[kind], yes_of(result));
 }

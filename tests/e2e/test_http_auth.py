@@ -1,6 +1,7 @@
 """http-auth: mosquitto-go-auth's contract on the wire, byte for byte, and what each answer means."""
 
 import json
+import time
 
 import pytest
 
@@ -8,6 +9,7 @@ import mqtt_codec as wire
 from broker import base_config, run_command
 from http_backend import Answer, BROKEN, NO, OK, YES, Backend, rich
 from mqtt_codec import V5, V311, Will
+from scrape import scrape, wait_served
 
 pytestmark = pytest.mark.reference_differs
 
@@ -298,6 +300,35 @@ def test_superuser_comes_before_acl(backend, start, login):
     one.expect_message("any/where")
     assert not backend.on("/acl")
     assert len(backend.on("/superuser")) == 1
+
+
+def test_a_superuser_is_asked_about_once_for_all_topics(backend, start_broker, login):
+    backend["/superuser"], backend["/acl"] = YES, NO
+    config = asking(backend, "user", "superuser", "acl", cache={"allow": "1h"}, send=["payload_size"])
+    config["plugins"].append({"name": "prometheus", "config": {"bind": "@metrics@"}})
+    broker = start_broker(config)
+    one = login(broker)
+    one.subscribe("#")
+    for index in range(50):
+        one.publish(f"t/{index}", "x" * index, qos=index % 2)
+        one.expect_message(f"t/{index}")
+    assert not backend.on("/acl")
+    assert len(backend.on("/superuser")) == 1
+    wait_served(broker)
+    found = scrape(broker)
+    # The broker alone answers nearly all of it; the plugin is asked about the first of each kind.
+    assert found['noctule_plugin_verdicts_reused_total{plugin="http-auth"}'] >= 90
+    assert found['noctule_plugin_cache_hits_total{plugin="http-auth"}'] < 10
+
+
+def test_a_superuser_is_one_for_a_time(backend, start, login):
+    backend["/superuser"], backend["/acl"] = YES, NO
+    one = login(start("user", "superuser", "acl", cache={"allow": "300ms"}))
+    one.publish("a", qos=1)
+    one.publish("b", qos=1)
+    backend["/superuser"] = NO
+    time.sleep(0.5)
+    one.publish("c", qos=1, reason=NOT_AUTHORIZED)
 
 
 def test_an_error_of_superuser_is_no_yes(backend, start, login):

@@ -78,6 +78,23 @@ def test_answers_on_their_way_do_not_count(backend, start, login, client, revoke
     assert [r.json()["username"] for r in backend.on("/user")] == ["ann", "admin", "ann"]
 
 
+def test_superusers_are_none_at_once(backend, start, login, revoke):  # noqa: F811
+    roots = {"ann", "admin"}
+    backend["/superuser"] = lambda request: YES if request.json()["username"] in roots else NO
+    backend["/acl"] = lambda request: YES if request.json()["username"] == "bob" or request.json()["acc"] == 4 else NO
+    broker = start("user", "superuser", "acl")
+    one, bob = login(broker), login(broker, username="bob")
+    one.subscribe("t/#")
+    for topic in ("t/a", "t/b", "t/c"):
+        one.publish(topic, qos=1)
+        one.expect_message(topic)
+    roots.remove("ann")
+    revoke(broker, "ann")
+    one.publish("t/d", qos=1, reason=NOT_AUTHORIZED)
+    bob.publish("t/e", qos=1)
+    one.expect_nothing()
+
+
 def test_rules_of_the_login_are_taken(backend, start, login, revoke):  # noqa: F811
     broker = start("user", "acl", response="json")
     backend["/acl"] = rich(ok=True)

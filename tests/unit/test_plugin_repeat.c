@@ -111,6 +111,74 @@ START_TEST(kept_answers_have_their_time)
 }
 END_TEST
 
+START_TEST(one_answer_for_every_topic)
+{
+    script_plugins[0].flags = 0;
+    fixture_start("plugins: [{name: p0}]\n");
+    struct client *client = a_client("c", NULL);
+    struct client *other = a_client("d", NULL);
+    scripts[0].reply = (struct noctule_reply){
+        .size = sizeof(struct noctule_reply), .flags = NOCTULE_REPLY_ANY_TOPIC, .reuse_ms = 1000};
+    ask(client, PUBLISH, "a", NOCTULE_ALLOW, 1);
+    ask(client, PUBLISH, "b/c", NOCTULE_ALLOW, 1);
+    ask(client, PUBLISH, "", NOCTULE_ALLOW, 1);
+    ck_assert_int_eq(count(COUNT_ALLOW), 3);
+    ck_assert_int_eq(count(COUNT_REUSED), 2);
+    // For each kind of access by itself, and for each client.
+    ask(client, DELIVER, "a", NOCTULE_ALLOW, 2);
+    ask(client, DELIVER, "d", NOCTULE_ALLOW, 2);
+    ask(client, SUBSCRIBE, "d", NOCTULE_ALLOW, 3);
+    ask(client, SUBSCRIBE, "e", NOCTULE_ALLOW, 4);
+    ask(other, PUBLISH, "a", NOCTULE_ALLOW, 5);
+    pass_ms(999);
+    ask(client, PUBLISH, "f", NOCTULE_ALLOW, 5);
+    pass_ms(1);
+    scripts[0].access = NOCTULE_DENY;
+    ask(client, PUBLISH, "f", NOCTULE_DENY, 6);
+    ask(client, DELIVER, "f", NOCTULE_DENY, 7);
+    drop(other);
+    drop(client);
+}
+END_TEST
+
+START_TEST(one_answer_that_is_taken_back)
+{
+    script_plugins[0].flags = 0;
+    fixture_start("plugins: [{name: p0}]\n");
+    struct client *client = a_client("c", NULL);
+    scripts[0].reply = (struct noctule_reply){
+        .size = sizeof(struct noctule_reply), .flags = NOCTULE_REPLY_ANY_TOPIC, .reuse_ms = 1000};
+    ask(client, PUBLISH, "a", NOCTULE_ALLOW, 1);
+    ask(client, PUBLISH, "b", NOCTULE_ALLOW, 1);
+    ck_assert_int_eq(scripts[0].host->invalidate(scripts[0].instance, 0), NOCTULE_OK);
+    settle();
+    // Without a time it holds for this once.
+    scripts[0].reply.reuse_ms = 0;
+    ask(client, PUBLISH, "b", NOCTULE_ALLOW, 2);
+    ask(client, PUBLISH, "b", NOCTULE_ALLOW, 3);
+    drop(client);
+}
+END_TEST
+
+// An answer that was kept for its topic, as all are that came later, tells it as well.
+START_TEST(one_answer_that_came_later)
+{
+    script_plugins[0].flags = 0;
+    fixture_start("plugins: [{name: p0}]\n");
+    struct client *client = a_client("c", NULL);
+    struct noctule_reply reply = {.size = sizeof reply, .flags = NOCTULE_REPLY_ANY_TOPIC, .reuse_ms = 1000};
+    scripts[0].access = NOCTULE_PENDING;
+    scripts[0].defers = true;
+    struct later later = {0};
+    access_later(client, PUBLISH, "a", &later);
+    ck_assert_int_eq(scripts[0].host->complete(scripts[0].held[0], NOCTULE_ALLOW, &reply), NOCTULE_OK);
+    wait_later(&later, 1);
+    ask(client, PUBLISH, "a", NOCTULE_ALLOW, 1);
+    ask(client, PUBLISH, "b", NOCTULE_ALLOW, 1);
+    drop(client);
+}
+END_TEST
+
 START_TEST(required_ones_are_asked)
 {
     scripts[1].access = NOCTULE_ALLOW;
@@ -223,6 +291,9 @@ int main(void)
     tcase_add_test(tests, other_answers_are_asked_for);
     tcase_add_test(tests, plugins_that_did_not_say_so);
     tcase_add_test(tests, kept_answers_have_their_time);
+    tcase_add_test(tests, one_answer_for_every_topic);
+    tcase_add_test(tests, one_answer_that_is_taken_back);
+    tcase_add_test(tests, one_answer_that_came_later);
     tcase_add_test(tests, required_ones_are_asked);
     tcase_add_test(tests, rules_change);
     tcase_add_test(tests, rules_change_while_it_answers);

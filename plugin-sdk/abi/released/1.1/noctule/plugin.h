@@ -245,6 +245,9 @@ struct noctule_grant {
 /* Reply flags. */
 #define NOCTULE_REPLY_SHOW_REASON     0x01u /* send `reason` to the client as Reason String (MQTT 5) */
 #define NOCTULE_REPLY_COVERS_DELIVERY 0x02u /* ALLOW of SUBSCRIBE: allows all deliveries under it */
+/* 1.1. ALLOW of PUBLISH or DELIVER: for reuse_ms it holds for the same client and access whatever the topic,
+ * QoS, retain and size of the payload, so the broker may allow them without asking. */
+#define NOCTULE_REPLY_ANY_TOPIC 0x04u
 
 /* Goes with a verdict, by noctule_host.annotate or .complete; the host copies all it keeps. Zero means absent
  * throughout. */
