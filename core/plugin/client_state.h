@@ -62,7 +62,7 @@ struct client {
     bool clean_start : 1;
     bool has_username : 1;
     bool vouched : 1; ///< TLS has proved the username
-    bool revoked : 1; ///< in this client's time, by the names that it had
+    bool revoked : 1; ///< since its login, or the last one that it renewed, began: by the names that it had
     bool doubted : 1; ///< somebody else was, who may be this one under a name that its login brings
     uint8_t protocol_version;
     uint16_t keep_alive;

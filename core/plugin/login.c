@@ -75,6 +75,13 @@ static void login_ends(struct walk *walk)
     struct client *client = walk->client;
     if (walk->outcome.verdict != NOCTULE_ALLOW)
         return;
+    // What it was to get would be back after it was taken away. A login is made once more instead; an
+    // exchange of AUTH packets cannot be.
+    if (walk->reauthentication && client->revoked) {
+        walk->outcome =
+            (struct outcome){.verdict = NOCTULE_DENY, .reason = STR("revoked while it authenticated again")};
+        return;
+    }
     // A login anew sets its own limits; a re-authentication leaves what other entries have set.
     if (client->extra && !walk->reauthentication) {
         client->extra->max_inflight = 0;
@@ -238,6 +245,7 @@ static struct decision *auth_again(struct client *client, const struct question 
     walk.position = walk.pinned = position;
     walk.step = step;
     walk.reauthentication = true;
+    client->revoked = false; // what was revoked before is asked about now
     return login_decide(&walk, call, outcome);
 }
 

@@ -202,6 +202,59 @@ START_TEST(authenticating_again)
 }
 END_TEST
 
+static void take_back(const char *username)
+{
+    struct noctule_revocation what = {.size = sizeof what, .username = text(username)};
+    ck_assert_int_eq(scripts[1].host->revoke(scripts[1].instance, &what), NOCTULE_OK);
+    settle();
+}
+
+// Grants that a re-authentication would bring do not come back after they were taken away.
+START_TEST(revoked_while_it_authenticates_again)
+{
+    struct noctule_grant grant = {
+        .size = sizeof grant, .access = PUBLISH, .allow = 1, .max_qos = 2, .retain = 2, .filter = text("#")};
+    scripts[1].login = NOCTULE_CONTINUE;
+    scripts[1].step = NOCTULE_ALLOW;
+    scripts[1].reply =
+        (struct noctule_reply){.size = sizeof(struct noctule_reply), .grants = &grant, .grant_count = 1};
+    fixture_start("plugins: [{name: p0}, {name: p1}]\n");
+    struct client *client = a_client("c", "u");
+    struct later later = {0};
+    begin(client, &later);
+    go_on(client, 0x18, "SCRAM", &later);
+    expect(&later, 2, NOCTULE_ALLOW, "");
+    // Between its steps, and while a step is being decided.
+    scripts[1].step = NOCTULE_CONTINUE;
+    go_on(client, 0x19, "SCRAM", &later);
+    expect(&later, 3, NOCTULE_CONTINUE, "");
+    take_back("u");
+    scripts[1].step = NOCTULE_ALLOW;
+    go_on(client, 0x18, "SCRAM", &later);
+    expect(&later, 4, NOCTULE_DENY, "");
+    ck_assert_int_eq(access_now(client, PUBLISH, "t").verdict, NOCTULE_DENY);
+    scripts[1].step = NOCTULE_PENDING;
+    scripts[1].defers = true;
+    ck_assert_ptr_nonnull(go_on(client, 0x19, "SCRAM", &later));
+    take_back("u");
+    ck_assert_int_eq(scripts[1].host->complete(scripts[1].held[0], NOCTULE_ALLOW, &scripts[1].reply),
+                     NOCTULE_OK);
+    wait_later(&later, 5);
+    expect(&later, 5, NOCTULE_DENY, "");
+    ck_assert_int_eq(access_now(client, PUBLISH, "t").verdict, NOCTULE_DENY);
+    // One that begins after the revocation counts, and so does one that another's revocation comes into.
+    scripts[1].step = NOCTULE_CONTINUE;
+    go_on(client, 0x19, "SCRAM", &later);
+    expect(&later, 6, NOCTULE_CONTINUE, "");
+    take_back("other");
+    scripts[1].step = NOCTULE_ALLOW;
+    go_on(client, 0x18, "SCRAM", &later);
+    expect(&later, 7, NOCTULE_ALLOW, "");
+    ck_assert_int_eq(access_now(client, PUBLISH, "t").verdict, NOCTULE_ALLOW);
+    drop(client);
+}
+END_TEST
+
 START_TEST(a_required_plugin_may_authenticate_in_steps)
 {
     scripts[0].login = NOCTULE_ALLOW;
@@ -436,6 +489,7 @@ int main(void)
         client_goes_between_steps,
         continue_without_a_method_is_an_error,
         authenticating_again,
+        revoked_while_it_authenticates_again,
         a_required_plugin_may_authenticate_in_steps,
         blocking_hooks_run_on_helper_threads,
         blocking_hooks_may_put_off_as_well,
