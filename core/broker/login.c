@@ -160,6 +160,14 @@ static bool keep_connect(struct connection *connection, const struct mqtt_frame 
     return true;
 }
 
+// Whoever goes away meanwhile, having sent nothing more, is not waited for.
+static void pause_for_verdict(struct connection *connection)
+{
+    connection_pause(connection, PAUSE_LOGIN);
+    if (connection->state != STATE_ONLINE)
+        stream_pause_alert(&connection->stream);
+}
+
 void login_receive(struct connection *connection, const struct mqtt_frame *frame)
 {
     if (!keep_connect(connection, frame)) {
@@ -173,7 +181,7 @@ void login_receive(struct connection *connection, const struct mqtt_frame *frame
     unsigned home = home_of(here, connection->connect->packet.client_id);
     if (connection->connect->packet.client_id.length == 0)
         home = here->worker->index;
-    connection_pause(connection, PAUSE_LOGIN);
+    pause_for_verdict(connection);
     if (home == here->worker->index)
         login_begin(connection);
     else
@@ -549,7 +557,7 @@ void login_auth(struct connection *connection, const struct mqtt_frame *frame)
     if (mqtt_has(&packet.properties, MQTT_AUTHENTICATION_DATA))
         auth.data = noctule_string_of(packet.properties.authentication_data.data,
                                       packet.properties.authentication_data.length);
-    connection_pause(connection, PAUSE_LOGIN);
+    pause_for_verdict(connection);
     struct outcome outcome;
     struct decision_call call = {.done = auth_decided,
                                  .argument = connection,

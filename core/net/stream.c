@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "core/base/memory.h"
 #include "core/net/output.h"
@@ -64,7 +65,8 @@ static unsigned wanted_interest(const struct stream *stream)
 {
     if (stream->closed)
         return 0;
-    bool reads = stream->closing ? !stream->ended : !stream->paused && !stream->held && !stream->broken;
+    bool listens = (!stream->paused || stream->alert) && !stream->held && !stream->broken;
+    bool reads = stream->closing ? !stream->ended : listens;
     return (reads ? WATCH_READ : 0U) | (stream->writing ? WATCH_WRITE : 0U);
 }
 
@@ -183,8 +185,15 @@ void stream_pause(struct stream *stream)
         update_interest(stream);
 }
 
+void stream_pause_alert(struct stream *stream)
+{
+    stream->alert = true;
+    stream_pause(stream);
+}
+
 void stream_resume(struct stream *stream)
 {
+    stream->alert = false;
     if (!stream->paused || stream->closed)
         return;
     stream->paused = false;
@@ -464,6 +473,19 @@ static void tell_drained(struct stream *stream)
     }
 }
 
+// There is something to read, and the owner does not want it yet; but nothing at all is the peer's end.
+static void look_for_end(struct stream *stream)
+{
+    uint8_t first;
+    bool alert = stream->alert && !has_bytes(stream);
+    stream->alert = false;
+    ssize_t n = alert ? recv(stream->watch.fd, &first, sizeof first, MSG_PEEK | MSG_DONTWAIT) : 1;
+    if (n <= 0)
+        end_unless_later(stream, n);
+    if (!stream->closed)
+        watch_socket(stream, wanted_interest(stream));
+}
+
 static void socket_ready(struct watch *watch, unsigned what)
 {
     struct stream *stream = (struct stream *)((char *)watch - offsetof(struct stream, watch));
@@ -473,12 +495,15 @@ static void socket_ready(struct watch *watch, unsigned what)
     }
     if (!(what & WATCH_READ) || stream->closed)
         return;
+    // What is kept comes first, at the end of this turn: an end that is read now would come before it.
+    if (stream->offer && may_read(stream))
+        return;
     if (stream->closing && !stream->ended)
         discard(stream);
     else if (may_read(stream))
         read_socket(stream);
     else
-        watch_socket(stream, wanted_interest(stream));
+        look_for_end(stream);
 }
 
 // At the end of a turn, with nothing of the owner's under way.

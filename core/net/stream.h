@@ -77,6 +77,7 @@ struct stream {
     struct watch watch;           ///< of the socket
     uint8_t error;                ///< errno of what ended the stream
     bool paused : 1;              ///< do not read
+    bool alert : 1;               ///< while paused: the peer's end is to be noticed
     bool writing : 1;             ///< waits until the socket takes more
     bool above : 1;               ///< above the high mark; `drained` will be called
     bool closing : 1;             ///< close once flushed
@@ -129,6 +130,10 @@ uint64_t stream_stalled_ms(const struct stream *stream);
 
 /** Stops offering and reading bytes until stream_resume. */
 void stream_pause(struct stream *stream);
+
+/** The same, but a peer that goes away meanwhile without another byte ends the stream at once. What it has
+ * sent before hides that it has gone, for it is read first. */
+void stream_pause_alert(struct stream *stream);
 
 /** Goes on; kept bytes are offered from the end of this turn on, never from inside this call. */
 void stream_resume(struct stream *stream);

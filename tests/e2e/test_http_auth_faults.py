@@ -223,6 +223,41 @@ def test_all_are_asked_about_at_once_and_nobody_else_waits(backend, start, login
             one.drop()
 
 
+@pytest.mark.parametrize("connections", (1, 7, 1000))
+def test_all_of_many_have_their_turn(backend, start, login, connections):  # noqa: F811
+    count = 300
+    broker = start("user", "acl", connections=connections, timeout="60s", **PATIENT)
+    backend["/user"] = lambda request: YES if int(request.json()["clientid"][1:]) % 3 else NO
+    clients = many(broker, count)
+    try:
+        for index, one in enumerate(clients):
+            assert one.expect(wire.CONNACK).reason == (0 if index % 3 else BAD_LOGIN)
+        # What each of them asks next lines up behind answers to others.
+        allowed = [one for index, one in enumerate(clients) if index % 3]
+        for one in allowed:
+            one.send_publish("t", qos=1)
+        for one in allowed:
+            assert one.await_packet(wire.PUBACK).reason in (0, 0x10)
+    finally:
+        for one in clients:
+            one.drop()
+    assert len(backend.on("/user")) == count and len(backend.on("/acl")) == count - count // 3
+    assert backend.most_in_flight <= connections * WORKERS
+
+
+def test_many_that_fail_at_once(backend, start, login):  # noqa: F811
+    broker = start(timeout="500ms", breaker={"failures": 0})
+    backend["/user"] = Answer(fault="hang")
+    clients = many(broker, 300)
+    try:
+        assert all(one.expect(wire.CONNACK).reason == NOT_AUTHORIZED for one in clients)
+    finally:
+        for one in clients:
+            one.drop()
+    backend["/user"] = YES
+    login(broker)
+
+
 def test_the_same_question_is_asked_once(backend, start, login):  # noqa: F811
     broker = start("user", "superuser", "acl")
     backend["/superuser"] = Answer(403, delay=0.3)
@@ -268,6 +303,35 @@ def test_nobody_is_asked_about_who_has_gone(backend, start_broker, login):  # no
     login(broker, id="last")
     # Each worker sent one, and then one for the client that was still there.
     assert len(backend.on("/user")) <= WORKERS + 1
+
+
+def test_who_goes_away_during_its_login_is_not_waited_for(backend, start_broker):  # noqa: F811
+    config = asking(backend, "user", timeout="10m", **PATIENT)
+    config["plugins"][0]["timeout"] = "10m"
+    broker = start_broker(config)
+    backend["/user"] = Answer(fault="hang")
+    count = 3 * WORKERS
+    clients = many(broker, count)
+    backend.wait_for(lambda: backend.in_flight == count, "all are in flight")
+    for one in clients:
+        one.drop()
+    backend.wait_for(lambda: broker.log().count('reason="no DISCONNECT"') == count, "the broker notices")
+
+
+def test_what_was_sent_before_going_away_counts(backend, start, login, client):  # noqa: F811
+    broker = start()
+    bystander = login(broker)
+    bystander.subscribe("t/#")
+    backend["/user"] = Answer(delay=0.5)
+    together, later = client(V5, "together", broker).open(), client(V5, "later", broker).open()
+    connect = [wire.make_connect(V5, one, username="ann", password="secret") for one in ("together", "later")]
+    together.send(connect[0] + wire.make_publish(V5, "t/together", "x"))
+    together.drop()
+    later.send(connect[1])
+    backend.wait_for(lambda: backend.in_flight == 2, "both are asked about")
+    later.send(wire.make_publish(V5, "t/later", "x"))
+    later.drop()
+    assert {bystander.await_packet(wire.PUBLISH).topic for _ in range(2)} == {"t/together", "t/later"}
 
 
 def test_what_waits_too_long_fails(backend, start):  # noqa: F811

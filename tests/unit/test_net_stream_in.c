@@ -208,6 +208,64 @@ START_TEST(pause_and_resume_inside)
 }
 END_TEST
 
+// Who goes away while it is paused is noticed, unless something is still to be read of it.
+START_TEST(pause_alert)
+{
+    struct side *gone = side_new();
+    struct side *said_more = side_new();
+    struct side *kept = side_new();
+    struct packets packets = {.pause_after = 1};
+    kept->handle = take_packets;
+    kept->argument = &packets;
+    struct side *sides[] = {gone, said_more, kept};
+    for (unsigned i = 0; i < 3; i++)
+        stream_attach(&sides[i]->stream, worker);
+    peer_send(kept, worker, "\0\0\0\1a\0\0\0\1b", 10);
+    worker_turn(worker, false);
+    ck_assert_uint_eq(packets.count, 1);
+    for (unsigned i = 0; i < 3; i++)
+        stream_pause_alert(&sides[i]->stream);
+    worker_turn(worker, false);
+    ck_assert_uint_eq(gone->closed + said_more->closed + kept->closed, 0);
+    peer_send(said_more, worker, "abc", 3);
+    for (unsigned i = 0; i < 3; i++)
+        shutdown(sides[i]->peer, SHUT_WR);
+    for (unsigned i = 0; i < 5; i++)
+        worker_turn(worker, false);
+    ck_assert_uint_eq(gone->closed, 1);
+    ck_assert_uint_eq(said_more->closed + kept->closed, 0);
+    stream_resume(&said_more->stream);
+    stream_resume(&kept->stream);
+    for (unsigned i = 0; i < 5; i++)
+        worker_turn(worker, false);
+    ck_assert_uint_eq(said_more->length, 3);
+    ck_assert_uint_eq(said_more->closed, 1);
+    ck_assert_uint_eq(packets.count, 2);
+    for (unsigned i = 0; i < 3; i++)
+        side_end(sides[i], worker);
+}
+END_TEST
+
+// It is only that pause which looks for the end.
+START_TEST(pause_alert_is_over)
+{
+    struct side *side = side_new();
+    stream_attach(&side->stream, worker);
+    stream_pause_alert(&side->stream);
+    stream_resume(&side->stream);
+    stream_pause(&side->stream);
+    shutdown(side->peer, SHUT_WR);
+    for (unsigned i = 0; i < 5; i++)
+        worker_turn(worker, false);
+    ck_assert_uint_eq(side->closed, 0);
+    stream_resume(&side->stream);
+    for (unsigned i = 0; i < 3; i++)
+        worker_turn(worker, false);
+    ck_assert_uint_eq(side->closed, 1);
+    side_end(side, worker);
+}
+END_TEST
+
 // Paused from outside with nothing kept: what comes waits in the socket, and so does the end.
 START_TEST(pause_outside)
 {
@@ -576,6 +634,8 @@ int main(void)
     tcase_add_loop_test(tests, pause_inside, 0, 4);
     tcase_add_test(tests, pause_and_resume_inside);
     tcase_add_test(tests, pause_outside);
+    tcase_add_test(tests, pause_alert);
+    tcase_add_test(tests, pause_alert_is_over);
     tcase_add_test(tests, one_read_one_write);
     tcase_add_test(tests, kept_bytes_move);
     tcase_add_test(tests, destroyed_between);
