@@ -200,30 +200,41 @@ static void flight_send(struct exchange *exchange, struct flight *flight, uint64
     exchange_count(exchange, METRIC_REQUESTS_USER + (enum metric)flight->kind, 1);
 }
 
-void exchange_pump(struct exchange *exchange)
+static bool line_is_ready(const struct exchange *exchange)
+{
+    const struct flight *first = exchange->flights.first;
+    return first && exchange->flights.sent < first->settings->connections;
+}
+
+void exchange_run(struct exchange *exchange)
 {
     // Whoever is told of an end may ask again, which lines up for this same loop.
     if (exchange->pumping)
         return;
     exchange->pumping = true;
-    uint64_t now = exchange_now(exchange);
-    struct flight *flight;
-    while ((flight = exchange->flights.first) != NULL &&
-           exchange->flights.sent < flight->settings->connections) {
+    while (line_is_ready(exchange) && pace_may(&exchange->pace)) {
+        struct flight *flight = exchange->flights.first;
+        uint64_t now = exchange_now(exchange);
         flight_step_out(&exchange->flights, flight);
         exchange_count(exchange, METRIC_WAITING, -1);
         line_has_room(exchange, flight->settings);
         if (flight_may_leave(exchange, flight, now))
             flight_send(exchange, flight, now);
+        loop_run(exchange->loop);
     }
     exchange->pumping = false;
     sweep_start(exchange);
 }
 
-void exchange_run(struct exchange *exchange)
+static void exchange_turned(const struct noctule_context *context, void *argument)
 {
-    exchange_pump(exchange);
-    loop_run(exchange->loop);
+    (void)argument;
+    struct exchange *exchange = context->worker_state;
+    if (!pace_turn(&exchange->pace))
+        return;
+    // What has ended makes room for what waits.
+    loop_go_on(exchange->loop);
+    exchange_run(exchange);
 }
 
 // ---- Asking --------------------------------------------------------------------------------------------
@@ -339,7 +350,9 @@ struct exchange *exchange_new(const struct instance *instance, struct noctule_wo
     // Any number but 0, another one for each worker.
     exchange->chance = (instance->secret.seed ^ (uintptr_t)exchange) | 1;
     exchange->cache = cache_new(&instance->secret);
-    exchange->loop = loop_new(instance->host, instance->handle, worker, exchange_landed, exchange);
+    pace_init(&exchange->pace, instance->host, instance->handle, worker, exchange_turned);
+    exchange->loop =
+        loop_new(instance->host, instance->handle, worker, &exchange->pace, exchange_landed, exchange);
     if (exchange->cache && exchange->loop)
         return exchange;
     exchange_free(exchange);

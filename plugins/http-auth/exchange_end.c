@@ -211,7 +211,8 @@ void exchange_landed(void *argument, CURL *easy, CURLcode code)
     transfer_put_back(exchange, transfer);
     flight_landed(exchange, flight, answer, &told);
     answer_unref(answer);
-    exchange_pump(exchange);
+    if (exchange->flights.first)
+        pace_later(&exchange->pace);
 }
 
 void exchange_forget(struct exchange *exchange, struct noctule_string username,

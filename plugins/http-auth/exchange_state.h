@@ -6,6 +6,7 @@
 
 #include "flight.h"
 #include "loop.h"
+#include "pace.h"
 #include "transfer.h"
 
 enum { SPARE_MAX = 64 };
@@ -13,6 +14,7 @@ enum { SPARE_MAX = 64 };
 struct exchange {
     const struct instance *instance;
     struct noctule_worker *worker;
+    struct pace pace;
     struct loop *loop;
     struct cache *cache;
     struct cache_count counted; ///< what the gauges have of this worker's cache
@@ -28,9 +30,6 @@ struct exchange {
     bool pumping;
     bool ended;
 };
-
-/** Sends what waits, as far as connections go. */
-void exchange_pump(struct exchange *exchange);
 
 /** Tells everybody who waits for a flight, and ends it. */
 void flight_conclude(struct exchange *exchange, struct flight *flight, const struct result *result);

@@ -2,28 +2,59 @@
 
 #include <stdlib.h>
 
-/** Turns of one run: what is left after them waits for the timer, so that others have their turn. */
-enum { TURNS_MAX = 32 };
+// A socket that libcurl watches; its pointer lies with libcurl.
+struct watched {
+    struct loop *loop;
+    struct noctule_watch *watch;
+    struct watched *next;  ///< in line
+    struct watched **link; ///< NULL: not in line
+    curl_socket_t fd;
+    uint32_t wanted; ///< what libcurl waits for
+    int ready;       ///< in line: what it can do, in libcurl's words
+};
 
 struct loop {
     const struct noctule_host *host;
     struct noctule_instance *instance;
     struct noctule_worker *worker;
+    struct pace *pace;
     loop_done_fn *done;
     void *argument;
     CURLM *multi;
     struct noctule_timer *timer;
+    struct watched *first; ///< of the sockets that are ready, and not watched until their turn
+    struct watched **last;
     bool due;     ///< libcurl wants to be called at once
+    bool ended;   ///< there are ends that nobody was told of
     bool running; ///< inside loop_act
 };
 
-// A socket that libcurl watches; its pointer lies with libcurl.
-struct watched {
-    struct loop *loop;
-    struct noctule_watch *watch;
-};
-
 static void loop_act(struct loop *loop, curl_socket_t fd, int events);
+
+// ---- Sockets in line -----------------------------------------------------------------------------------
+
+static void line_join(struct loop *loop, struct watched *watched, int ready)
+{
+    watched->ready = ready;
+    watched->next = NULL;
+    watched->link = loop->last;
+    *loop->last = watched;
+    loop->last = &watched->next;
+    // It stays ready, and the loop would tell of it in every turn.
+    loop->host->watch_change(watched->watch, 0);
+}
+
+static void line_leave(struct loop *loop, struct watched *watched)
+{
+    if (!watched->link)
+        return;
+    *watched->link = watched->next;
+    if (watched->next)
+        watched->next->link = watched->link;
+    else
+        loop->last = watched->link;
+    watched->link = NULL;
+}
 
 // ---- What libcurl wants --------------------------------------------------------------------------------
 
@@ -31,9 +62,13 @@ static void socket_ready(const struct noctule_context *context, int fd, uint32_t
 {
     (void)context;
     struct watched *watched = argument;
+    struct loop *loop = watched->loop;
     int what = (events & NOCTULE_READABLE ? CURL_CSELECT_IN : 0) |
                (events & NOCTULE_WRITABLE ? CURL_CSELECT_OUT : 0);
-    loop_act(watched->loop, fd, what);
+    if (!loop->first && pace_may(loop->pace))
+        loop_act(loop, fd, what);
+    else
+        line_join(loop, watched, what);
 }
 
 static uint32_t events_of(int what)
@@ -45,6 +80,7 @@ static int socket_forget(struct loop *loop, curl_socket_t fd, struct watched *wa
 {
     if (!watched)
         return 0;
+    line_leave(loop, watched);
     loop->host->watch_remove(watched->watch);
     curl_multi_assign(loop->multi, fd, NULL);
     free(watched);
@@ -56,7 +92,7 @@ static int socket_watch(struct loop *loop, curl_socket_t fd, uint32_t events)
     struct watched *watched = malloc(sizeof *watched);
     if (!watched)
         return -1;
-    watched->loop = loop;
+    *watched = (struct watched){.loop = loop, .fd = fd, .wanted = events};
     watched->watch = loop->host->watch_add(loop->instance, loop->worker, fd, events, socket_ready, watched);
     if (!watched->watch) {
         free(watched);
@@ -75,7 +111,10 @@ static int socket_wanted(CURL *easy, curl_socket_t fd, int what, void *argument,
         return socket_forget(loop, fd, watched);
     if (!watched)
         return socket_watch(loop, fd, events_of(what));
-    return loop->host->watch_change(watched->watch, events_of(what)) == NOCTULE_OK ? 0 : -1;
+    // What it was ready for may not matter any more; the loop will tell.
+    line_leave(loop, watched);
+    watched->wanted = events_of(what);
+    return loop->host->watch_change(watched->watch, watched->wanted) == NOCTULE_OK ? 0 : -1;
 }
 
 static void timer_expired(const struct noctule_context *context, void *argument)
@@ -106,19 +145,22 @@ static int timer_wanted(CURLM *multi, long after_ms, void *argument)
 
 // ---- Running -------------------------------------------------------------------------------------------
 
+// At least one of those that have ended: what libcurl has just been called for mostly ends one.
 static void ended_tell(struct loop *loop)
 {
     CURLMsg *message;
-    int left;
-    while ((message = curl_multi_info_read(loop->multi, &left)) != NULL) {
-        if (message->msg != CURLMSG_DONE)
+    int left = 0;
+    do {
+        message = curl_multi_info_read(loop->multi, &left);
+        if (!message || message->msg != CURLMSG_DONE)
             continue;
         CURL *easy = message->easy_handle;
         CURLcode code = message->data.result;
         // The message is gone with the transfer.
         curl_multi_remove_handle(loop->multi, easy);
         loop->done(loop->argument, easy, code);
-    }
+    } while (left > 0 && pace_may(loop->pace));
+    loop->ended = left > 0;
 }
 
 static void loop_act(struct loop *loop, curl_socket_t fd, int events)
@@ -129,15 +171,12 @@ static void loop_act(struct loop *loop, curl_socket_t fd, int events)
     loop->running = true;
     curl_multi_socket_action(loop->multi, fd, events, &left);
     ended_tell(loop);
-    for (unsigned turn = 0; loop->due && turn < TURNS_MAX; turn++) {
+    while (loop->due && pace_may(loop->pace)) {
         loop->due = false;
         curl_multi_socket_action(loop->multi, CURL_SOCKET_TIMEOUT, 0, &left);
         ended_tell(loop);
     }
     loop->running = false;
-    if (loop->due && !loop->timer)
-        timer_set(loop, 0);
-    loop->due = false;
 }
 
 void loop_run(struct loop *loop)
@@ -146,10 +185,30 @@ void loop_run(struct loop *loop)
         loop_act(loop, CURL_SOCKET_TIMEOUT, 0);
 }
 
+static void line_first(struct loop *loop)
+{
+    struct watched *watched = loop->first;
+    line_leave(loop, watched);
+    loop->host->watch_change(watched->watch, watched->wanted);
+    loop_act(loop, watched->fd, watched->ready);
+}
+
+void loop_go_on(struct loop *loop)
+{
+    loop->running = true;
+    if (loop->ended && pace_may(loop->pace))
+        ended_tell(loop);
+    loop->running = false;
+    while (loop->first && pace_may(loop->pace))
+        line_first(loop);
+    if (loop->due && pace_may(loop->pace))
+        loop_act(loop, CURL_SOCKET_TIMEOUT, 0);
+}
+
 // ---- Life ----------------------------------------------------------------------------------------------
 
 struct loop *loop_new(const struct noctule_host *host, struct noctule_instance *instance,
-                      struct noctule_worker *worker, loop_done_fn *done, void *argument)
+                      struct noctule_worker *worker, struct pace *pace, loop_done_fn *done, void *argument)
 {
     struct loop *loop = malloc(sizeof *loop);
     if (!loop)
@@ -157,9 +216,11 @@ struct loop *loop_new(const struct noctule_host *host, struct noctule_instance *
     *loop = (struct loop){.host = host,
                           .instance = instance,
                           .worker = worker,
+                          .pace = pace,
                           .done = done,
                           .argument = argument,
                           .multi = curl_multi_init()};
+    loop->last = &loop->first;
     if (!loop->multi) {
         free(loop);
         return NULL;

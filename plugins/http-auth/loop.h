@@ -4,7 +4,7 @@
 #ifndef HTTP_AUTH_LOOP_H
 #define HTTP_AUTH_LOOP_H
 
-#include <noctule/plugin.h>
+#include "pace.h"
 
 #include <curl/curl.h>
 #include <stdbool.h>
@@ -14,9 +14,9 @@ struct loop;
 /** Told of each transfer that has ended; it is off the loop already. */
 typedef void loop_done_fn(void *argument, CURL *easy, CURLcode code);
 
-/** NULL: out of memory. */
+/** NULL: out of memory. `pace` says how much is done in one turn; it must outlive the loop. */
 struct loop *loop_new(const struct noctule_host *host, struct noctule_instance *instance,
-                      struct noctule_worker *worker, loop_done_fn *done, void *argument);
+                      struct noctule_worker *worker, struct pace *pace, loop_done_fn *done, void *argument);
 
 /** Closes all connections. No transfer may be on the loop any more. */
 void loop_free(struct loop *loop);
@@ -30,8 +30,11 @@ bool loop_add(struct loop *loop, CURL *easy);
 /** Takes one off before its end. */
 void loop_remove(struct loop *loop, CURL *easy);
 
-/** Does what can be done now, and tells what has ended. Nothing inside of `done`: what is added there runs
- * too. */
+/** Begins what was added, and tells what has ended. Nothing inside of `done`: what is added there runs too.
+ */
 void loop_run(struct loop *loop);
+
+/** To be called when a new turn has begun, for what the turns before have left. */
+void loop_go_on(struct loop *loop);
 
 #endif
