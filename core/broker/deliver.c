@@ -80,6 +80,7 @@ static enum step check_read(struct connection *connection, const struct delivery
         return connection->front_allowed ? STEP_SENT : STEP_DROPPED;
     }
     if (delivery->covered || delivery->checked ||
+        (!trace_on(connection) && access_is_free(connection->client, NOCTULE_ACCESS_DELIVER)) ||
         !chain_takes_access(connection->client, NOCTULE_ACCESS_DELIVER))
         return STEP_SENT;
     struct noctule_access access = {

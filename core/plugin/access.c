@@ -213,6 +213,12 @@ static bool is_frequent(uint32_t access)
     return access == NOCTULE_ACCESS_PUBLISH || access == NOCTULE_ACCESS_DELIVER;
 }
 
+static void count_repeated(const struct client *client, uint32_t access)
+{
+    const struct entry *entry = client->chain->access[access_index(access)].entries[0];
+    cells_add_two(&entry->instance->cells, COUNT_REUSED, COUNT_ALLOW);
+}
+
 // Whether the same was allowed a moment ago, by an entry that would say the same again.
 static bool is_repeated(const struct client *client, const struct noctule_access *access)
 {
@@ -220,8 +226,17 @@ static bool is_repeated(const struct client *client, const struct noctule_access
     if (!extra || !extra->memo ||
         !access_memo_has(extra->memo, access, client->epoch, client->worker->worker->now_ms))
         return false;
-    const struct entry *entry = client->chain->access[access_index(access->access)].entries[0];
-    cells_add_two(&entry->instance->cells, COUNT_REUSED, COUNT_ALLOW);
+    count_repeated(client, access->access);
+    return true;
+}
+
+bool access_is_free(const struct client *client, uint32_t access)
+{
+    const struct client_extra *extra = client->extra;
+    if (!extra || !extra->memo ||
+        !access_memo_has_any(extra->memo, access, client->epoch, client->worker->worker->now_ms))
+        return false;
+    count_repeated(client, access);
     return true;
 }
 

@@ -13,23 +13,14 @@
  * than there are places is asked about again. */
 enum { ACCESS_MEMO_PLACES = 16 };
 
-struct allowed_access;
-
-/** That a kind of access was allowed whatever the topic. */
-struct allowed_any {
-    uint64_t until_ms;
-    uint32_t epoch;
-    uint32_t access; ///< 0: it was not
-};
-
-struct access_memo {
-    struct allowed_any any[2];
-    struct allowed_access *places[ACCESS_MEMO_PLACES];
-};
+struct access_memo;
 
 /** Whether this access was allowed in `epoch`, and still is. */
 bool access_memo_has(const struct access_memo *memo, const struct noctule_access *access, uint32_t epoch,
                      uint64_t now_ms);
+
+/** Whether this kind of access was allowed for every topic. */
+bool access_memo_has_any(const struct access_memo *memo, uint32_t access, uint32_t epoch, uint64_t now_ms);
 
 /** Keeps that it is, until `until_ms`. Made on the first call; without memory nothing is kept. */
 void access_memo_keep(struct access_memo **memo, const struct noctule_access *access, uint32_t epoch,

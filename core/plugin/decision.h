@@ -88,6 +88,10 @@ bool chain_takes_auth(const struct client *client);
 struct decision *decide_access(struct client *client, const struct noctule_access *access,
                                const struct decision_call *call, struct outcome *outcome);
 
+/** Whether decide_access would allow this PUBLISH or DELIVER because the first entry has allowed it for every
+ * topic, and for a time that is not over; counted as an answer then. Very cheap. */
+bool access_is_free(const struct client *client, uint32_t access);
+
 /** Whether decide_access for this access can answer anything but ALLOW: if not, need not be asked. Cheap. */
 bool chain_takes_access(const struct client *client, uint32_t access);
 

@@ -125,14 +125,20 @@ START_TEST(one_answer_for_every_topic)
     ck_assert_int_eq(count(COUNT_ALLOW), 3);
     ck_assert_int_eq(count(COUNT_REUSED), 2);
     // For each kind of access by itself, and for each client.
+    ck_assert(!access_is_free(client, DELIVER));
     ask(client, DELIVER, "a", NOCTULE_ALLOW, 2);
     ask(client, DELIVER, "d", NOCTULE_ALLOW, 2);
+    ck_assert(access_is_free(client, DELIVER));
+    ck_assert(!access_is_free(other, DELIVER));
+    ck_assert_int_eq(count(COUNT_REUSED), 4);
+    ck_assert_int_eq(count(COUNT_ALLOW), 6);
     ask(client, SUBSCRIBE, "d", NOCTULE_ALLOW, 3);
     ask(client, SUBSCRIBE, "e", NOCTULE_ALLOW, 4);
     ask(other, PUBLISH, "a", NOCTULE_ALLOW, 5);
     pass_ms(999);
     ask(client, PUBLISH, "f", NOCTULE_ALLOW, 5);
     pass_ms(1);
+    ck_assert(!access_is_free(client, DELIVER));
     scripts[0].access = NOCTULE_DENY;
     ask(client, PUBLISH, "f", NOCTULE_DENY, 6);
     ask(client, DELIVER, "f", NOCTULE_DENY, 7);
@@ -150,8 +156,10 @@ START_TEST(one_answer_that_is_taken_back)
         .size = sizeof(struct noctule_reply), .flags = NOCTULE_REPLY_ANY_TOPIC, .reuse_ms = 1000};
     ask(client, PUBLISH, "a", NOCTULE_ALLOW, 1);
     ask(client, PUBLISH, "b", NOCTULE_ALLOW, 1);
+    ck_assert(access_is_free(client, PUBLISH));
     ck_assert_int_eq(scripts[0].host->invalidate(scripts[0].instance, 0), NOCTULE_OK);
     settle();
+    ck_assert(!access_is_free(client, PUBLISH));
     // Without a time it holds for this once.
     scripts[0].reply.reuse_ms = 0;
     ask(client, PUBLISH, "b", NOCTULE_ALLOW, 2);
