@@ -69,7 +69,7 @@ def during_retained(context):
 def slow_backend(context):
     """A bystander beside an idle backend, then beside 500 logins at once."""
     user = ("user-bystander", "secret")
-    idle = load.finish(bystander(context, 200, 1.5, user))
+    idle = load.finish(bystander(context, 200, 4, user))
     watched = bystander(context, 200, 4, user)
     time.sleep(1.7)  # both of its own logins take 500 ms
     storming = storm(context, ["connect", "--clients", 500, "--concurrency", 500, "--hold", 0, "--username", "user-%i",
