@@ -281,6 +281,8 @@ static void read_decided(struct client *client, const struct outcome *outcome, v
 static bool front_of(struct connection *connection, struct delivery *front)
 {
     struct session *session = connection->session;
+    if (session->gathers)
+        return false;
     // The one a verdict is known about goes first; then what is retained, before newer messages of the same
     // topics.
     if (connection->front_known ? connection->front_is_replay : session->replay_first != NULL) {

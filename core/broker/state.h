@@ -124,6 +124,12 @@ struct broker_worker {
     _Atomic uint64_t arriving;       ///< bytes of the batches on their way here
     _Atomic(struct post *) returned; ///< batches made here that others are done with; they put them here
     _Atomic unsigned returned_count; ///< about how many
+    struct gathering *gatherings;    ///< see replay.c; served in turns
+    struct gathering **gatherings_last;
+    struct post gather;
+    bool gathering;          ///< `gather` is posted, or runs
+    uint64_t gathered_ms;    ///< when `gathering_left` was full
+    uint32_t gathering_left; ///< levels of topics that may still be looked at in this millisecond
     struct wheel_timer housekeeping;
     struct trace *traces[8]; ///< TRACES_MAX
     unsigned trace_count;
@@ -321,6 +327,16 @@ void unsubscribe_receive(struct connection *connection, const struct mqtt_frame 
 void subscribe_cancel(struct connection *connection);
 /** Asks again about every subscription of the client; those denied are removed. */
 void subscribe_recheck(struct connection *connection);
+
+/** Goes on with a SUBSCRIBE that has waited for retained messages to be found, if there is one. */
+void subscribe_go_on(struct connection *connection);
+
+/* replay.c */
+/** Looks for the retained messages of a subscription that was just made; none for a shared one. Where that
+ * takes long, session->gathers until it is over, and subscribe_go_on is called then. One at a time for each
+ * session. */
+void replay_start(struct connection *connection, struct str filter, uint8_t options, uint32_t identifier,
+                  bool covered);
 
 /* route.c */
 /** Stores as retained where asked, and hands to every subscriber, here and on other workers. Returns how many

@@ -20,8 +20,8 @@ struct subscribe_item {
     bool covered;
 };
 
-/** A SUBSCRIBE on its way. The client's input stands still while answers are awaited; a recheck stops
- * nothing. */
+/** A SUBSCRIBE on its way. The client's input stands still while answers are awaited, and while retained
+ * messages are looked for; a recheck stops nothing. */
 struct subscribe_call {
     struct subscribe_call *next;
     struct connection *connection;
@@ -31,6 +31,8 @@ struct subscribe_call {
     uint32_t identifier;
     size_t count;
     size_t waiting;
+    size_t applied; ///< of a SUBSCRIBE
+    bool answered;
     char *bytes; ///< the filters' own copy
     struct subscribe_item items[];
 };
@@ -164,42 +166,7 @@ static void tell_subscription(struct connection *connection, uint32_t kind, stru
     tell_event(connection->stream.worker, client, &event);
 }
 
-// [v5 3.8.3-3]
-static void leave_out_own(struct retained_list *list, uint64_t session)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < list->count; i++) {
-        if (list->messages[i]->publisher == session)
-            message_unref(list->messages[i]);
-        else
-            list->messages[kept++] = list->messages[i];
-    }
-    list->count = kept;
-}
-
-// Retained messages for a subscription; none for a shared one. [v5 3.8.3.1, 4.8.2]
-static void replay(struct connection *connection, const struct subscribe_item *item, uint32_t identifier,
-                   bool existed)
-{
-    unsigned handling = (item->options & MQTT_OPTION_RETAIN_HANDLING) >> 4;
-    struct topic_filter parsed;
-    if (handling == 2 || (handling == 1 && existed) || !topic_filter_parse(item->filter, &parsed) ||
-        parsed.shared)
-        return;
-    struct broker_worker *here = connection_worker(connection);
-    struct retained_list list = {0};
-    retained_match(here->broker->retained, parsed.filter, here->worker->now_ms, &list);
-    if (item->options & MQTT_OPTION_NO_LOCAL)
-        leave_out_own(&list, connection->session->id);
-    if (list.count == 0) {
-        retained_list_clear(&list);
-        return;
-    }
-    connection->replaying += (uint32_t)list.count;
-    session_add_replay(connection->session, &list, item->options & MQTT_OPTION_QOS, identifier,
-                       item->covered);
-}
-
+// False: refused.
 static bool apply(struct connection *connection, struct subscribe_item *item, uint32_t identifier)
 {
     struct broker_worker *here = connection_worker(connection);
@@ -222,7 +189,9 @@ static bool apply(struct connection *connection, struct subscribe_item *item, ui
     subscription_set_covered(subscription, item->covered);
     item->code = item->options & MQTT_OPTION_QOS;
     tell_subscription(connection, NOCTULE_EVENT_SUBSCRIBED, item->filter, item->code);
-    replay(connection, item, identifier, existed);
+    unsigned handling = (item->options & MQTT_OPTION_RETAIN_HANDLING) >> 4;
+    if (handling == 0 || (handling == 1 && !existed))
+        replay_start(connection, item->filter, item->options, identifier, item->covered);
     return true;
 }
 
@@ -252,19 +221,13 @@ static void apply_recheck(struct connection *connection, struct subscribe_item *
     }
 }
 
-static void answered(struct subscribe_call *call)
+// May end the connection.
+static void finish(struct subscribe_call *call)
 {
     struct connection *connection = call->connection;
     unlink_call(call);
-    for (size_t i = 0; i < call->count; i++) {
-        call->items[i].covered &= !call->stale;
-        if (call->recheck)
-            apply_recheck(connection, &call->items[i]);
-        else if (call->items[i].code < 0x80)
-            apply(connection, &call->items[i], call->identifier);
-    }
     if (!call->recheck)
-        send_suback(connection, call); // may end the connection, and so may what comes next
+        send_suback(connection, call);
     if (call->stale && connection->state == STATE_ONLINE)
         subscribe_recheck(connection);
     if (!call->recheck && connection->state == STATE_ONLINE) {
@@ -272,6 +235,44 @@ static void answered(struct subscribe_call *call)
         connection_resume(connection, PAUSE_SUBSCRIBE);
     }
     free_call(call);
+}
+
+// One filter after the other: what is still looked for counts when the next one is judged.
+static void apply_all(struct subscribe_call *call)
+{
+    struct connection *connection = call->connection;
+    while (!connection->session->gathers) {
+        if (call->applied == call->count) {
+            finish(call);
+            return;
+        }
+        struct subscribe_item *item = &call->items[call->applied++];
+        if (item->code < 0x80)
+            apply(connection, item, call->identifier);
+    }
+}
+
+static void answered(struct subscribe_call *call)
+{
+    call->answered = true;
+    for (size_t i = 0; i < call->count; i++) {
+        call->items[i].covered &= !call->stale;
+        if (call->recheck)
+            apply_recheck(call->connection, &call->items[i]);
+    }
+    if (call->recheck)
+        finish(call);
+    else
+        apply_all(call);
+}
+
+void subscribe_go_on(struct connection *connection)
+{
+    struct subscribe_call *call = connection->subscribe;
+    while (call && (call->recheck || !call->answered))
+        call = call->next;
+    if (call)
+        apply_all(call);
 }
 
 /* ---- SUBSCRIBE ---- */

@@ -58,6 +58,7 @@ struct session {
     uint32_t mark_index;
     uint16_t client_id_length;
     bool taken_over : 1; ///< its connection is about to be replaced
+    bool gathers : 1;    ///< retained messages are still looked for: what is newer waits
     char client_id[];    ///< see session_client_id
 };
 
@@ -87,7 +88,7 @@ void session_end_absence(struct session *session);
 /** Whether anything waits to be sent. */
 static inline bool session_has_waiting(const struct session *session)
 {
-    return session->queue.count > 0 || session->replay_first;
+    return session->queue.count > 0 || session->replay_first || session->gathers;
 }
 
 /** Adds retained messages to be sent; takes the list. An empty one is no reason to send. */

@@ -14,6 +14,13 @@ struct retained {
     _Atomic uint64_t count;      ///< written under the lock, read without
     _Atomic uint64_t bytes;
     uint64_t expiring; ///< messages that will expire some day
+    uint64_t stores;   ///< so far
+};
+
+enum {
+    TIDY_AT_ONCE = 64, // nodes that a writer frees on its way, if there are any
+    TIDY_IN_SWEEP = 1000,
+    IDLE_MOST = 100 * 1000 // with more of them nobody rests: they have to go first
 };
 
 struct retained *retained_new(void)
@@ -69,6 +76,7 @@ static struct message *node_exchange(struct retained *index, struct retained_nod
         index->expiring += message->expires_ms != 0;
     }
     node->message = message;
+    node->stored = ++index->stores;
     return before;
 }
 
@@ -111,6 +119,7 @@ bool retained_store(struct retained *index, struct message *message, uint64_t li
         if (stored)
             before = node_exchange(index, node, message_ref(message));
     }
+    retained_tree_tidy(&index->tree, TIDY_AT_ONCE);
     pthread_rwlock_unlock(&index->lock);
     message_unref(before);
     return stored;
@@ -125,14 +134,18 @@ static void list_push(struct retained_list *list, struct message *message)
 
 struct collection {
     uint64_t now_ms;
+    uint64_t began;
     struct retained_list *list;
     struct retained_list expired;
 };
 
-static void collect(void *context, struct message *message)
+static void collect(void *context, const struct retained_node *node)
 {
     struct collection *collection = context;
-    list_push(has_expired(message, collection->now_ms) ? &collection->expired : collection->list, message);
+    if (node->stored > collection->began)
+        return;
+    list_push(has_expired(node->message, collection->now_ms) ? &collection->expired : collection->list,
+              node->message);
 }
 
 // Of what was found expired under the reader's lock: another thread may have replaced or removed it
@@ -145,15 +158,60 @@ static void remove_expired(struct retained *index, const struct retained_list *e
     pthread_rwlock_unlock(&index->lock);
 }
 
-void retained_match(struct retained *index, struct str filter, uint64_t now_ms, struct retained_list *list)
+static void walk_slice(struct retained *index, struct retained_walk **walk, struct str filter,
+                       uint64_t now_ms, size_t budget, struct retained_list *list)
 {
     struct collection collection = {.now_ms = now_ms, .list = list};
     pthread_rwlock_rdlock(&index->lock);
-    retained_tree_match(&index->tree, filter, collect, &collection);
+    bool goes_on = *walk != NULL;
+    if (!goes_on) {
+        *walk = retained_walk_new(&index->tree, filter);
+        (*walk)->began = index->stores;
+    }
+    collection.began = (*walk)->began;
+    bool more;
+    do
+        more = retained_walk_go_on(*walk, budget, collect, &collection);
+    while (more && !goes_on && index->tree.idle_count > IDLE_MOST);
+    // Under the lock, so that no writer frees a node in between.
+    if (more && !goes_on)
+        atomic_fetch_add(&index->tree.resting, 1);
+    else if (!more && goes_on)
+        atomic_fetch_sub(&index->tree.resting, 1);
     pthread_rwlock_unlock(&index->lock);
+    if (!more) {
+        free(*walk);
+        *walk = NULL;
+    }
     if (collection.expired.count > 0)
         remove_expired(index, &collection.expired);
     retained_list_clear(&collection.expired);
+}
+
+struct retained_walk *retained_begin(struct retained *index, struct str filter, uint64_t now_ms,
+                                     size_t budget, struct retained_list *list)
+{
+    struct retained_walk *walk = NULL;
+    walk_slice(index, &walk, filter, now_ms, budget, list);
+    return walk;
+}
+
+bool retained_go_on(struct retained *index, struct retained_walk *walk, uint64_t now_ms, size_t budget,
+                    struct retained_list *list)
+{
+    walk_slice(index, &walk, (struct str){0}, now_ms, budget, list);
+    return walk != NULL;
+}
+
+void retained_give_up(struct retained *index, struct retained_walk *walk)
+{
+    atomic_fetch_sub(&index->tree.resting, 1);
+    free(walk);
+}
+
+void retained_match(struct retained *index, struct str filter, uint64_t now_ms, struct retained_list *list)
+{
+    retained_begin(index, filter, now_ms, SIZE_MAX, list);
 }
 
 void retained_list_clear(struct retained_list *list)
@@ -183,6 +241,7 @@ void retained_expire(struct retained *index, uint64_t now_ms, size_t budget)
             index->sweep.slot++;
         }
     }
+    retained_tree_tidy(&index->tree, TIDY_IN_SWEEP);
     pthread_rwlock_unlock(&index->lock);
 }
 

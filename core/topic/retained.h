@@ -34,6 +34,23 @@ struct retained_list {
  */
 void retained_match(struct retained *index, struct str filter, uint64_t now_ms, struct retained_list *list);
 
+struct retained_walk;
+
+/**
+ * The same in slices, so that neither the lock is held nor the caller busy for long: looks at about `budget`
+ * levels of topics. NULL: that was all. Else a walk, for retained_go_on or retained_give_up. What is stored
+ * after the walk has begun is left out; whoever subscribed before gets it when it is published.
+ */
+struct retained_walk *retained_begin(struct retained *index, struct str filter, uint64_t now_ms,
+                                     size_t budget, struct retained_list *list);
+
+/** Goes on, on the thread that began; false: that was all, and the walk is freed. */
+bool retained_go_on(struct retained *index, struct retained_walk *walk, uint64_t now_ms, size_t budget,
+                    struct retained_list *list);
+
+/** Frees a walk that is not over. */
+void retained_give_up(struct retained *index, struct retained_walk *walk);
+
 /** Drops the references and frees the list's memory. */
 void retained_list_clear(struct retained_list *list);
 

@@ -61,7 +61,7 @@ static void child_add(struct retained_node *parent, struct retained_node *child)
     struct retained_children *children = parent->children.many;
     if (children->count == children->capacity)
         children = parent->children.many = children_resize(children, children->capacity / 2 * 3);
-    child->slot = children->count & 0x7FFFFFFFU;
+    child->slot = children->count & 0x3FFFFFFFU;
     children->items[children->count++] = child;
 }
 
@@ -122,6 +122,7 @@ void retained_tree_clear(struct retained_tree *tree)
     if (tree->root->crowded)
         free(tree->root->children.many);
     free(tree->root);
+    free(tree->idle);
     table_clear(&tree->nodes);
 }
 
@@ -152,9 +153,15 @@ struct retained_node *retained_tree_find(struct retained_tree *tree, struct str 
     return node;
 }
 
-void retained_tree_prune(struct retained_tree *tree, struct retained_node *node)
+static bool is_of_use(const struct retained_node *node)
 {
-    while (node->parent && !node->message && !node->children.only) {
+    return !node->parent || node->message || node->children.only;
+}
+
+// Those on the list are left for when it is their turn.
+static void free_useless(struct retained_tree *tree, struct retained_node *node)
+{
+    while (!is_of_use(node) && !node->idle) {
         struct retained_node *parent = node->parent;
         table_remove(&tree->nodes, key_hash(parent, str_hash(label_of(node))), node);
         child_remove(parent, node);
@@ -163,34 +170,31 @@ void retained_tree_prune(struct retained_tree *tree, struct retained_node *node)
     }
 }
 
-struct walk {
-    const struct retained_tree *tree;
-    void (*visit)(void *context, struct message *message);
-    void *context;
-};
-
-static void visit_node(const struct walk *walk, const struct retained_node *node)
+void retained_tree_prune(struct retained_tree *tree, struct retained_node *node)
 {
-    if (node->message)
-        walk->visit(walk->context, node->message);
+    if (atomic_load(&tree->resting) == 0) {
+        free_useless(tree, node);
+    } else if (!is_of_use(node) && !node->idle) {
+        memory_grow(&tree->idle, &tree->idle_capacity, tree->idle_count, sizeof(struct retained_node *));
+        tree->idle[tree->idle_count++] = node;
+        node->idle = 1;
+    }
 }
 
-// `top` and everything below it, by the links between the nodes alone: depth costs neither stack nor memory.
-static void visit_below(const struct walk *walk, struct retained_node *top)
+void retained_tree_tidy(struct retained_tree *tree, size_t budget)
 {
-    struct retained_node *node = top;
-    for (;;) {
-        visit_node(walk, node);
-        struct retained_node *next = first_child(node);
-        while (!next) {
-            if (node == top)
-                return;
-            next = next_sibling(node);
-            if (!next)
-                node = node->parent;
-        }
-        node = next;
+    if (tree->idle_count == 0 || atomic_load(&tree->resting) > 0)
+        return;
+    for (; budget > 0 && tree->idle_count > 0; budget--) {
+        struct retained_node *node = tree->idle[--tree->idle_count];
+        node->idle = 0;
+        free_useless(tree, node);
     }
+    if (tree->idle_count > 0)
+        return;
+    free(tree->idle);
+    tree->idle = NULL;
+    tree->idle_capacity = 0;
 }
 
 // `node` or the first sibling behind it that a wildcard in the first level may see.
@@ -201,93 +205,117 @@ static struct retained_node *skip_hidden(struct retained_node *node)
     return node;
 }
 
-/** A filter taken apart once, since a walk goes back and forth in it. */
-struct pattern {
-    struct str *levels;
-    uint64_t *hashes; ///< of the literal levels
-    size_t count;
-};
-
-// The child with which matching goes on below `node`, which has met the first `depth` levels; NULL: none.
-static struct retained_node *descend(const struct walk *walk, const struct pattern *pattern,
-                                     const struct retained_node *node, size_t depth)
+struct retained_walk *retained_walk_new(const struct retained_tree *tree, struct str filter)
 {
-    struct str level = pattern->levels[depth];
-    if (!level_is(level, '+'))
-        return child_get(walk->tree, node, level, key_hash(node, pattern->hashes[depth]));
-    struct retained_node *child = first_child(node);
-    return depth == 0 ? skip_hidden(child) : child;
-}
-
-// What else a "+" leads to once `node`, its last candidate at `depth`, is done; NULL: nothing.
-static struct retained_node *proceed(const struct pattern *pattern, const struct retained_node *node,
-                                     size_t depth)
-{
-    if (!level_is(pattern->levels[depth - 1], '+'))
-        return NULL;
-    struct retained_node *next = next_sibling(node);
-    return depth == 1 ? skip_hidden(next) : next;
-}
-
-static void visit_multi(const struct walk *walk, struct retained_node *node)
-{
-    if (node->parent) {
-        visit_below(walk, node);
-        return;
-    }
-    for (struct retained_node *child = skip_hidden(first_child(node)); child;
-         child = skip_hidden(next_sibling(child)))
-        visit_below(walk, child);
-}
-
-static void walk_pattern(const struct walk *walk, const struct pattern *pattern)
-{
-    struct retained_node *node = walk->tree->root;
-    size_t depth = 0;
-    for (;;) {
-        struct retained_node *next = NULL;
-        if (depth == pattern->count)
-            visit_node(walk, node);
-        else if (level_is(pattern->levels[depth], '#'))
-            visit_multi(walk, node);
-        else
-            next = descend(walk, pattern, node, depth);
-        if (next) {
-            node = next;
-            depth++;
-            continue;
-        }
-        while (depth > 0 && (next = proceed(pattern, node, depth)) == NULL) {
-            node = node->parent;
-            depth--;
-        }
-        if (depth == 0)
-            return;
-        node = next;
-    }
-}
-
-void retained_tree_match(const struct retained_tree *tree, struct str filter,
-                         void (*visit)(void *context, struct message *message), void *context)
-{
-    struct str levels[LEVELS_ON_STACK];
-    uint64_t hashes[LEVELS_ON_STACK];
     size_t count = 1;
     for (size_t i = 0; i < filter.length; i++)
         count += filter.data[i] == '/';
-    struct pattern pattern = {.levels = levels, .hashes = hashes};
-    if (count > LEVELS_ON_STACK) {
-        pattern.levels = memory_alloc(count * sizeof *pattern.levels);
-        pattern.hashes = memory_alloc(count * sizeof *pattern.hashes);
+    struct retained_walk *walk =
+        memory_alloc(sizeof *walk + count * (sizeof *walk->levels + sizeof *walk->hashes) + filter.length);
+    *walk = (struct retained_walk){.tree = tree, .node = tree->root};
+    walk->levels = (struct str *)(walk + 1);
+    walk->hashes = (uint64_t *)(walk->levels + count);
+    char *copy = (char *)(walk->hashes + count);
+    if (filter.length > 0)
+        memcpy(copy, filter.data, filter.length);
+    for (struct levels at = levels_of(str_make(copy, filter.length)); !at.ended; levels_step(&at)) {
+        walk->levels[walk->count] = at.level;
+        walk->hashes[walk->count++] = str_hash(at.level);
     }
-    for (struct levels at = levels_of(filter); !at.ended; levels_step(&at)) {
-        pattern.levels[pattern.count] = at.level;
-        pattern.hashes[pattern.count++] = str_hash(at.level);
+    return walk;
+}
+
+// The child with which matching goes on below walk->node; NULL: none.
+static struct retained_node *descend(const struct retained_walk *walk)
+{
+    struct retained_node *node = walk->node;
+    struct str level = walk->levels[walk->depth];
+    if (!level_is(level, '+'))
+        return child_get(walk->tree, node, level, key_hash(node, walk->hashes[walk->depth]));
+    struct retained_node *child = first_child(node);
+    return walk->depth == 0 ? skip_hidden(child) : child;
+}
+
+// What else a "+" leads to once walk->node, its last candidate, is done; NULL: nothing.
+static struct retained_node *proceed(const struct retained_walk *walk)
+{
+    if (!level_is(walk->levels[walk->depth - 1], '+'))
+        return NULL;
+    struct retained_node *next = next_sibling(walk->node);
+    return walk->depth == 1 ? skip_hidden(next) : next;
+}
+
+// Back to where a "+" leads elsewhere; false: nowhere, the walk is over.
+static bool climb(struct retained_walk *walk)
+{
+    struct retained_node *next = NULL;
+    while (walk->depth > 0 && (next = proceed(walk)) == NULL) {
+        walk->node = walk->node->parent;
+        walk->depth--;
     }
-    struct walk walk = {.tree = tree, .visit = visit, .context = context};
-    walk_pattern(&walk, &pattern);
-    if (count > LEVELS_ON_STACK) {
-        free(pattern.levels);
-        free(pattern.hashes);
+    walk->node = next;
+    walk->climbs = false;
+    return next != NULL;
+}
+
+// The branch in which "#" begins or goes on; at the first level each topic there is a branch.
+static void enter_branch(struct retained_walk *walk, struct retained_node *top)
+{
+    walk->top = walk->at = top;
+    walk->climbs = top == NULL;
+}
+
+// What stands behind walk->at in its branch, by the links between the nodes alone: depth costs neither stack
+// nor memory.
+static void step_in_branch(struct retained_walk *walk)
+{
+    struct retained_node *next = first_child(walk->at);
+    while (!next) {
+        if (walk->at == walk->top) {
+            enter_branch(walk, walk->node->parent ? NULL : skip_hidden(next_sibling(walk->top)));
+            return;
+        }
+        next = next_sibling(walk->at);
+        if (!next)
+            walk->at = walk->at->parent;
     }
+    walk->at = next;
+}
+
+// Looks at walk->node; true: it has met the whole filter.
+static bool step(struct retained_walk *walk)
+{
+    struct retained_node *node = walk->node;
+    if (walk->depth == walk->count) {
+        walk->climbs = true;
+        return true;
+    }
+    if (level_is(walk->levels[walk->depth], '#')) {
+        enter_branch(walk, node->parent ? node : skip_hidden(first_child(node)));
+        return false;
+    }
+    struct retained_node *next = descend(walk);
+    walk->climbs = next == NULL;
+    if (next) {
+        walk->node = next;
+        walk->depth++;
+    }
+    return false;
+}
+
+bool retained_walk_go_on(struct retained_walk *walk, size_t budget,
+                         void (*visit)(void *context, const struct retained_node *node), void *context)
+{
+    for (; budget > 0; budget--) {
+        if (walk->climbs && !climb(walk))
+            return false;
+        if (walk->top) {
+            if (walk->at->message)
+                visit(context, walk->at);
+            step_in_branch(walk);
+        } else if (step(walk) && walk->node->message) {
+            visit(context, walk->node);
+        }
+    }
+    return !walk->climbs || walk->depth > 0;
 }

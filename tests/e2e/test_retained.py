@@ -6,6 +6,7 @@ import mqtt_codec as wire
 from mqtt_codec import V311, V5, VERSIONS
 
 RETAIN_AS_PUBLISHED = 0x08
+PINGREQ = b"\xc0\0"
 
 
 def handling(value):
@@ -205,3 +206,95 @@ def test_retained_message_between_versions(connect, topic, from_version, to_vers
     subscriber = connect(to_version)
     subscriber.subscribe(topic, qos=2)
     subscriber.expect_message(topic, "kept", qos=2, retain=True)
+
+
+def test_thousands_for_one_subscription(connect, topic):
+    """They come in slices: each once, and in the meantime the client's next packets wait, others' do not."""
+    count = 6000
+    publisher, subscriber, other = connect(), connect(), connect()
+    for start in range(0, count, 500):
+        for number in range(start, start + 500):
+            publisher.send_publish(f"{topic}/{number}", str(number), retain=True)
+        publisher.ping()
+    subscriber.subscribe(f"{topic}/#")
+    other.ping()
+    # Published when the subscription was there: not retained for it, whether a slice has come to it or not.
+    publisher.publish(f"{topic}/{count - 1}", "live", qos=1, retain=True)
+    got = []
+    while len(got) < count or b"live" not in {message.payload for message in got}:
+        got.append(subscriber.await_packet(wire.PUBLISH))
+    subscriber.ping()
+    subscriber.expect_nothing()
+    retained = [message for message in got if message.retain]
+    assert [message.payload for message in got if not message.retain] == [b"live"]
+    assert all(message.topic == f"{topic}/{message.payload.decode()}" for message in retained)
+    names = {message.payload for message in retained}
+    assert len(names) == len(retained) and len(names) >= count - 1
+
+
+def keep(publisher, prefix, count):
+    """So many retained messages; returns their topics."""
+    for start in range(0, count, 500):
+        for number in range(start, min(start + 500, count)):
+            publisher.send_publish(f"{prefix}/{number}", "kept", retain=True)
+        publisher.ping()
+    return {f"{prefix}/{number}" for number in range(count)}
+
+
+def test_suback_comes_first_and_nothing_newer_overtakes(connect, topic):
+    """Many for several filters of one SUBSCRIBE, while somebody publishes on the same topics."""
+    count = 12000
+    publisher, subscriber = connect(), connect()
+    wanted = keep(publisher, topic, count)
+    filters = [f"{topic}/#", f"{topic}/+", f"$share/g/{topic}/#", f"{topic}/{count - 1}"]
+    packet_id = subscriber.new_id()
+    subscriber.send(wire.make_subscribe(V5, packet_id, [(each, 1) for each in filters]))
+    for number in range(count - 1, 0, -20):
+        publisher.send_publish(f"{topic}/{number}", "live")
+    publisher.ping()
+    subscriber.expect(wire.SUBACK, packet_id=packet_id, reasons=[1, 1, 1, 1])
+    subscriber.send(PINGREQ)
+    kept, seen_live = [], set()
+    while len(kept) < 2 * count + 1:
+        message = subscriber.await_packet(wire.PUBLISH)
+        assert message.retain == (message.payload == b"kept")
+        if message.retain:
+            assert message.topic not in seen_live
+            kept.append(message.topic)
+        else:
+            seen_live.add(message.topic)
+    assert set(kept) == wanted and kept.count(f"{topic}/{count - 1}") == 3
+    subscriber.await_packet(wire.PINGRESP)
+
+
+@pytest.mark.parametrize("expiry", (0, 60))
+def test_gone_before_all_were_found(start_broker, connect, expiry):
+    """The client goes, or is taken over, in the middle; a session that stays still gets what it subscribed to."""
+    broker = start_broker()
+    count = 6000
+    publisher = connect(to=broker)
+    wanted = keep(publisher, "t", count)
+    properties = {"session_expiry_interval": expiry}
+    one = connect(to=broker, properties=properties, clean=False)
+    for way in ("drop", "take over", "disconnect"):
+        one.send(wire.make_subscribe(V5, one.new_id(), [("t/#", 0), ("t/+", 0)]))
+        if way == "take over":
+            before = one.socket.dup()
+            one.open()
+            one.send_connect(clean=False, properties=properties)
+            one.expect(wire.CONNACK, reason=0)
+            before.close()
+        else:
+            if way == "disconnect":
+                one.send(wire.make_disconnect(V5))
+            one.drop()
+            one.connect(clean=False, properties=properties)
+        one.send(PINGREQ)
+        one.await_packet(wire.PINGRESP)
+    got = set()
+    while expiry and got != wanted:
+        got.add(one.await_packet(wire.PUBLISH).topic)
+    publisher.ping()
+    last = connect(to=broker)
+    last.subscribe("t/#")
+    assert {last.await_packet(wire.PUBLISH).topic for _ in range(count)} == wanted
