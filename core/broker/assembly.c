@@ -25,7 +25,11 @@ void broker_assemble(struct broker *broker)
     broker->retained = retained_new();
     broker->addresses = addresses_new();
     broker->workers = workers_new(broker->worker_count);
-    broker->states = memory_zalloc(broker->worker_count * sizeof *broker->states);
+    broker->states =
+        aligned_alloc(_Alignof(struct broker_worker), broker->worker_count * sizeof *broker->states);
+    if (!broker->states)
+        memory_exhausted();
+    memset(broker->states, 0, broker->worker_count * sizeof *broker->states);
     broker->counters =
         aligned_alloc(_Alignof(struct counters), broker->worker_count * sizeof *broker->counters);
     if (!broker->counters)

@@ -120,11 +120,8 @@ struct broker_worker {
     struct connection *throttled;
     struct post rest; ///< wakes them in the next turn, where they only let others have theirs
     bool resting;
-    uint64_t effort;                 ///< of routing, since a publisher last rested
-    _Atomic uint64_t arriving;       ///< bytes of the batches on their way here
-    _Atomic(struct post *) returned; ///< batches made here that others are done with; they put them here
-    _Atomic unsigned returned_count; ///< about how many
-    struct gathering *gatherings;    ///< see replay.c; served in turns
+    uint64_t effort;              ///< of routing, since a publisher last rested
+    struct gathering *gatherings; ///< see replay.c; served in turns
     struct gathering **gatherings_last;
     struct post gather;
     bool gathering;          ///< `gather` is posted, or runs
@@ -140,6 +137,11 @@ struct broker_worker {
     struct log_gate refused_politely; ///< connections that get a CONNACK with the reason
     struct log_gate refusals;         ///< lines about them
     uint64_t lost; ///< messages of QoS 1 and 2 for which there was no memory: not to be acknowledged
+
+    // What other workers write to, once for each batch, has a cache line of its own.
+    _Alignas(64) _Atomic uint64_t arriving; ///< bytes of the batches on their way here
+    _Atomic(struct post *) returned;        ///< batches made here that others are done with
+    _Atomic unsigned returned_count;        ///< about how many
 };
 
 /** CONNECT, kept from its arrival until CONNACK. */

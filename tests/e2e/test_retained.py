@@ -232,11 +232,14 @@ def test_thousands_for_one_subscription(connect, topic):
     assert len(names) == len(retained) and len(names) >= count - 1
 
 
-def keep(publisher, prefix, count):
+def keep(publisher, prefix, count, qos=0):
     """So many retained messages; returns their topics."""
     for start in range(0, count, 500):
-        for number in range(start, min(start + 500, count)):
-            publisher.send_publish(f"{prefix}/{number}", "kept", retain=True)
+        numbers = range(start, min(start + 500, count))
+        for number in numbers:
+            publisher.send_publish(f"{prefix}/{number}", "kept", qos, retain=True)
+        for _ in numbers if qos else ():
+            publisher.await_packet(wire.PUBACK)
         publisher.ping()
     return {f"{prefix}/{number}" for number in range(count)}
 
@@ -273,11 +276,11 @@ def test_gone_before_all_were_found(start_broker, connect, expiry):
     broker = start_broker()
     count = 6000
     publisher = connect(to=broker)
-    wanted = keep(publisher, "t", count)
+    wanted = keep(publisher, "t", count, qos=1)
     properties = {"session_expiry_interval": expiry}
     one = connect(to=broker, properties=properties, clean=False)
     for way in ("drop", "take over", "disconnect"):
-        one.send(wire.make_subscribe(V5, one.new_id(), [("t/#", 0), ("t/+", 0)]))
+        one.send(wire.make_subscribe(V5, one.new_id(), [("t/#", 1), ("t/+", 1)]))
         if way == "take over":
             before = one.socket.dup()
             one.open()
@@ -293,7 +296,9 @@ def test_gone_before_all_were_found(start_broker, connect, expiry):
         one.await_packet(wire.PINGRESP)
     got = set()
     while expiry and got != wanted:
-        got.add(one.await_packet(wire.PUBLISH).topic)
+        message = one.await_packet(wire.PUBLISH)
+        one.acknowledge(message)
+        got.add(message.topic)
     publisher.ping()
     last = connect(to=broker)
     last.subscribe("t/#")
