@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 import time
 
@@ -225,6 +226,14 @@ def seen(watching):
     return dict(line.split("\t") for line in lines)
 
 
+def listens(address):
+    try:
+        socket.create_connection(address, timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 def test_beside_mosquitto(start_broker, tool, tmp_path):
     """Every topic of Debian's mosquitto is here, with a text of the same form."""
     program = shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin")
@@ -236,6 +245,10 @@ def test_beside_mosquitto(start_broker, tool, tmp_path):
                                      stdin=subprocess.DEVNULL)
     try:
         broker = start_broker(config())
+        deadline = time.monotonic() + DEADLINE
+        while not listens((HOST, port)):
+            assert reference.poll() is None and time.monotonic() < deadline, "mosquitto does not start"
+            time.sleep(0.02)
         watching = [watch_with_mosquitto_sub(tool, address) for address in ((HOST, port), broker.address)]
         theirs, ours = [seen(one) for one in watching]
     finally:
