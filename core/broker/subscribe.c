@@ -62,8 +62,11 @@ static void cancel_call(struct subscribe_call *call)
 
 void subscribe_cancel(struct connection *connection)
 {
-    while (connection->subscribe)
-        cancel_call(connection->subscribe);
+    struct subscribe_call *next;
+    for (struct subscribe_call *call = connection->subscribe; call; call = next) {
+        next = call->next;
+        cancel_call(call);
+    }
 }
 
 // What is asked about now was asked under rules that may not hold any more: a recheck starts anew, a
